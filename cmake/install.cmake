@@ -1,0 +1,40 @@
+# What `cmake --install` lays down: headers, both libraries, the command, its data, and a package for
+# CMake and one for pkg-config.
+include(CMakePackageConfigHelpers)
+
+install(DIRECTORY include/convt DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+    FILES_MATCHING PATTERN "*.h" PATTERN "*.def")
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/convt)
+
+install(TARGETS convt convt_static EXPORT convt_targets)
+set(pc_files convt.pc)
+if(TARGET convt_io)
+    set_target_properties(convt_io PROPERTIES EXPORT_NAME io)
+    set_target_properties(convt_io_static PROPERTIES EXPORT_NAME io_static)
+    # A set of its own: only who links the static reader needs zlib and the others for development.
+    install(TARGETS convt_io EXPORT convt_targets)
+    install(TARGETS convt_io_static EXPORT convt_io_static_targets)
+    install(EXPORT convt_io_static_targets NAMESPACE convt:: FILE convt-io-static-targets.cmake
+        DESTINATION ${package_dir})
+    if(TARGET convt-cli)
+        install(TARGETS convt-cli)
+    endif()
+    install(DIRECTORY examples/data/ DESTINATION ${CMAKE_INSTALL_DATADIR}/convt
+        PATTERN "*.sh" EXCLUDE)
+    list(APPEND pc_files convt_io.pc)
+endif()
+
+install(EXPORT convt_targets NAMESPACE convt:: FILE convt-targets.cmake DESTINATION ${package_dir})
+configure_package_config_file(cmake/convt-config.cmake.in convt-config.cmake
+    INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(convt-config-version.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/convt-config.cmake
+    ${PROJECT_BINARY_DIR}/convt-config-version.cmake DESTINATION ${package_dir})
+
+# The prefix relative to the .pc file, so that an installed tree may be moved.
+cmake_path(RELATIVE_PATH CMAKE_INSTALL_PREFIX
+    BASE_DIRECTORY ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig OUTPUT_VARIABLE pc_prefix)
+foreach(file IN LISTS pc_files)
+    configure_file(cmake/${file}.in ${file} @ONLY)
+    install(FILES ${PROJECT_BINARY_DIR}/${file} DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endforeach()

@@ -1,0 +1,10 @@
+/* Validation of a config. */
+#ifndef CONVT_CONFIG_H
+#define CONVT_CONFIG_H
+
+#include "convt/convt.h"
+
+/* *out = *cfg with every default filled in, or a refusal that names the field and the value. */
+convt_status convti_config_resolve(convt_config *out, const convt_config *cfg, convt_error *err);
+
+#endif

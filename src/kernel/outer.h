@@ -1,0 +1,52 @@
+/*
+ * outer, in registers:   tile[r][j] = sum over segments and i of v[row[r] + i * vs] * u[column[j] + i * us]
+ *
+ * Vector lanes run along u (usually input channels), rows are broadcasts from v (usually filters or taps x filters). Nothing
+ * is packed: both operands are read where they lie.
+ */
+#ifndef CONVT_OUTER_H
+#define CONVT_OUTER_H
+
+#include "gather.h"
+
+INLINE void outer(int rows, int vectors, const struct segment *segments, int64_t count, const int64_t *row,
+                  const int64_t *column, real *tile)
+{
+    vec sum[KERNEL_MAX_ROWS][KERNEL_MAX_VECTORS];
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int j = 0; j < vectors; j++)
+            sum[r][j] = v_splat(0);
+
+    for (const struct segment *s = segments; s < segments + count; s++) {
+        const real *v[KERNEL_MAX_ROWS], *u[KERNEL_MAX_VECTORS];
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++)
+            v[r] = s->v + row[r];
+#pragma GCC unroll 4
+        for (int j = 0; j < vectors; j++)
+            u[j] = s->u + column[j];
+        for (int64_t i = s->count, at = 0, from = 0; i > 0; i--, at += s->vs, from += s->us) {
+            vec x[KERNEL_MAX_VECTORS];
+#pragma GCC unroll 4
+            for (int j = 0; j < vectors; j++)
+                x[j] = v_load(u[j] + from);
+#pragma GCC unroll 8
+            for (int r = 0; r < rows; r++) {
+                vec d = v_splat(v[r][at]);
+#pragma GCC unroll 4
+                for (int j = 0; j < vectors; j++)
+                    sum[r][j] += d * x[j];
+            }
+        }
+    }
+
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int j = 0; j < vectors; j++)
+            v_store(tile + (r * vectors + j) * LANES, sum[r][j]);
+}
+
+#endif

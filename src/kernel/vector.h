@@ -1,0 +1,47 @@
+/*
+ * vec: as many reals as CONVT_VECTOR_BYTES holds, over GCC vector extensions, so that one source serves every ISA.
+ */
+#ifndef CONVT_VECTOR_H
+#define CONVT_VECTOR_H
+
+#include <string.h>
+
+#include "../real.h"
+
+enum { LANES = CONVT_VECTOR_BYTES / (int)sizeof(real) };
+
+typedef real vec __attribute__((vector_size(CONVT_VECTOR_BYTES)));
+typedef real_bits vec_bits __attribute__((vector_size(CONVT_VECTOR_BYTES))); /* comparison results: all ones or zero */
+typedef real loose_vec __attribute__((vector_size(CONVT_VECTOR_BYTES), aligned(sizeof(real)), may_alias)); /* anywhere */
+
+static inline __attribute__((always_inline)) vec v_load(const real *p)
+{
+    return *(const loose_vec *)p;
+}
+
+static inline __attribute__((always_inline)) void v_store(real *p, vec v)
+{
+    *(loose_vec *)p = v;
+}
+
+static inline __attribute__((always_inline)) vec v_splat(real a)
+{
+    return a - (vec){0}; /* folds to one broadcast; -0.0 survives, unlike a + 0 */
+}
+
+/* The first count < LANES elements, zeros behind; never reads past p[count - 1]. */
+static inline vec v_load_part(const real *p, int64_t count)
+{
+    real lanes[LANES] __attribute__((aligned(CONVT_VECTOR_BYTES))) = {0};
+    for (int64_t i = 0; i < count; i++)
+        lanes[i] = p[i];
+    return *(const vec *)lanes;
+}
+
+static inline void v_store_part(real *p, vec v, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        p[i] = v[i];
+}
+
+#endif

@@ -1,0 +1,76 @@
+/*
+ * Packed weights, from w[tap][filter][channel]:
+ *
+ *     wide panels   b[panel][slot][k][column]   columns padded with zeros to whole vectors
+ *     dot panels    b[column][slot][k]
+ *
+ * where (column, k) is (filter, channel) forward and (channel, filter) for dx, and slots are the taps in the plan's order.
+ */
+#include "passes.h"
+
+struct source {
+    const real *w;
+    const struct gather_plan *plan;
+    int64_t column_stride, k_stride; /* in w */
+    int64_t filters_channels;        /* elements of a tap */
+    int64_t lanes;
+};
+
+static const real *tap_of(const struct source *s, int64_t slot)
+{
+    int64_t th = s->plan->h.tap_of_slot[slot / s->plan->kernel_w], tw = s->plan->w.tap_of_slot[slot % s->plan->kernel_w];
+    return s->w + (th * s->plan->kernel_w + tw) * s->filters_channels;
+}
+
+/* Rows of a transposition are read a cache line at a time: 16 columns stay in L1 while k advances. */
+static void pack_wide(const struct source *s, int64_t panel, int64_t slot, real *packed)
+{
+    const struct gather_plan *p = s->plan;
+    int64_t first = panel * p->panel, columns = p->columns - first < p->panel ? p->columns - first : p->panel;
+    int64_t width = (columns + s->lanes - 1) / s->lanes * s->lanes;
+    const real *w = tap_of(s, slot) + first * s->column_stride;
+    real *b = packed + first * p->taps * p->k + slot * p->k * width;
+    for (int64_t k = 0; k < p->k; k++) {
+        for (int64_t j = 0; j < columns; j++)
+            b[k * width + j] = w[j * s->column_stride + k * s->k_stride];
+        for (int64_t j = columns; j < width; j++)
+            b[k * width + j] = 0;
+    }
+}
+
+static void pack_dot(const struct source *s, int64_t column, int64_t slot, real *packed)
+{
+    const struct gather_plan *p = s->plan;
+    const real *w = tap_of(s, slot) + column * s->column_stride;
+    real *b = packed + (column * p->taps + slot) * p->k;
+    for (int64_t k = 0; k < p->k; k++)
+        b[k] = w[k * s->k_stride];
+}
+
+static void pack(const struct source *s, real *packed)
+{
+    int64_t outer = s->plan->dot ? s->plan->columns : s->plan->panels, items = outer * s->plan->taps;
+#pragma omp for schedule(static)
+    for (int64_t item = 0; item < items; item++)
+        (s->plan->dot ? pack_dot : pack_wide)(s, item / s->plan->taps, item % s->plan->taps, packed);
+}
+
+void FN(convti_pack_forward)(const struct convt_layer *l)
+{
+    const struct geometry *g = &l->geometry;
+    pack(&(struct source){l->kernel, &l->forward, g->channels, 1, g->filters * g->channels, l->outer.lanes}, l->packed_forward);
+    if (l->bias) {
+        const real *bias = l->bias;
+        real *padded = l->packed_bias;
+#pragma omp for schedule(static)
+        for (int64_t j = 0; j < l->forward.panels * l->forward.panel; j++)
+            padded[j] = j < g->filters ? bias[j] : 0;
+    }
+}
+
+void FN(convti_pack_backward)(const struct convt_layer *l)
+{
+    const struct geometry *g = &l->geometry;
+    pack(&(struct source){l->kernel, &l->backward, 1, g->channels, g->filters * g->channels, l->outer.lanes},
+         l->packed_backward);
+}
