@@ -8,7 +8,7 @@ set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/convt)
 
 install(TARGETS convt convt_static EXPORT convt_targets)
 set(pc_files convt.pc)
-if(TARGET convt_io)
+if(CONVT_IO)
     set_target_properties(convt_io PROPERTIES EXPORT_NAME io)
     set_target_properties(convt_io_static PROPERTIES EXPORT_NAME io_static)
     # A set of its own: only who links the static reader needs zlib and the others for development.
@@ -16,9 +16,7 @@ if(TARGET convt_io)
     install(TARGETS convt_io_static EXPORT convt_io_static_targets)
     install(EXPORT convt_io_static_targets NAMESPACE convt:: FILE convt-io-static-targets.cmake
         DESTINATION ${package_dir})
-    if(TARGET convt-cli)
-        install(TARGETS convt-cli)
-    endif()
+    install(TARGETS convt-cli)
     install(DIRECTORY examples/data/ DESTINATION ${CMAKE_INSTALL_DATADIR}/convt
         PATTERN "*.sh" EXCLUDE)
     list(APPEND pc_files convt_io.pc)

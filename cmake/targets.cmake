@@ -1,13 +1,10 @@
 # convt_objects(name SOURCES glob... [INCLUDES dir...] [DEFINITIONS ...] [OPTIONS flag...]
 #               [LIBRARIES target...])
-# An object library of what the globs find; nothing when they find nothing. Objects are compiled once,
-# position-independent, and go into the static and the shared library alike.
+# An object library of what the globs find. Objects are compiled once, position-independent, and go
+# into the static and the shared library alike.
 function(convt_objects name)
     cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;INCLUDES;DEFINITIONS;OPTIONS;LIBRARIES")
     file(GLOB sources CONFIGURE_DEPENDS ${arg_SOURCES})
-    if(NOT sources)
-        return()
-    endif()
     add_library(${name} OBJECT ${sources})
     target_link_libraries(${name} PRIVATE convt_options ${arg_LIBRARIES})
     target_include_directories(${name} PRIVATE ${arg_INCLUDES})
@@ -19,15 +16,7 @@ endfunction()
 # lib<name>.so as target <name>, lib<name>.a as target <name>_static.
 function(convt_library name)
     cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "OBJECTS")
-    set(objects "")
-    foreach(object IN LISTS arg_OBJECTS)
-        if(TARGET ${object})
-            list(APPEND objects $<TARGET_OBJECTS:${object}>)
-        endif()
-    endforeach()
-    if(NOT objects)
-        return()
-    endif()
+    list(TRANSFORM arg_OBJECTS REPLACE "(.+)" "$<TARGET_OBJECTS:\\1>" OUTPUT_VARIABLE objects)
     add_library(${name} SHARED ${objects})
     add_library(${name}_static STATIC ${objects})
     set_target_properties(${name} PROPERTIES

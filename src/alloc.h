@@ -2,9 +2,9 @@
  * Memory: checked sizes, and one arena per object.
  *
  *     convti_size size = {0};
- *     size_t at_x = convti_size_add(&size, count, sizeof(float));   // one line per part; overflow sticks
+ *     size_t at_x = convti_size_add(&size, count, sizeof(float));   // overflow sticks
  *     if (size.overflow) ...                                        // CONVT_TOO_LARGE
- *     if (!convti_arena_take(&arena, &cfg->allocator, &size)) ...   // CONVT_NO_MEMORY, convti_size_total(&size) bytes
+ *     if (!convti_arena_take(&arena, &cfg->allocator, &size)) ...   // CONVT_NO_MEMORY
  *     float *x = convti_arena_at(&arena, at_x);                     // 64-byte aligned
  *     convti_arena_release(&arena);
  */
@@ -29,15 +29,17 @@ typedef struct convti_size {
     bool overflow; /* sticky; bytes and offsets are 0 from then on */
 } convti_size;
 
-/* Room for count elements; returns its offset. A negative count counts as overflow, 0 takes no room. */
+/* Room for count elements; returns its offset. A negative count is an overflow. */
 size_t convti_size_add(convti_size *size, int64_t count, size_t element_size);
 
-/* What is asked of the allocator: the parts and the slack that aligning costs. 0 after an overflow. */
+/* What is asked of the allocator: the parts and the slack aligning costs; 0 after an overflow. */
 size_t convti_size_total(const convti_size *size);
 
-/* Plain allocation through the callbacks; NULL callbacks are malloc and free, which one a NULL allocator also means. */
+/* Plain allocation through the callbacks; NULL callbacks are malloc and free, which one a NULL
+ * allocator also means. */
 void *convti_alloc(const convt_allocator *allocator, size_t size);
-void convti_free(const convt_allocator *allocator, void *memory, size_t size); /* NULL memory is accepted */
+void convti_free(const convt_allocator *allocator, void *memory,
+                 size_t size); /* NULL memory is accepted */
 
 typedef struct convti_arena {
     convt_allocator allocator;
@@ -46,8 +48,10 @@ typedef struct convti_arena {
     unsigned char *base;
 } convti_arena;
 
-/* False where memory is refused or the size overflowed; the arena is then empty. Contents are not cleared. */
-bool convti_arena_take(convti_arena *arena, const convt_allocator *allocator, const convti_size *size);
+/* False where memory is refused or the size overflowed; the arena is then empty. Contents are not
+ * cleared. */
+bool convti_arena_take(convti_arena *arena, const convt_allocator *allocator,
+                       const convti_size *size);
 void *convti_arena_at(const convti_arena *arena, size_t offset);
 
 /* Safe on a zeroed arena and on one that lies in its own memory. */

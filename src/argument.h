@@ -1,25 +1,31 @@
-/* Arguments of table rows: is one taken by its row, is its value allowed, what is it when it is not set. */
+/* Arguments of table rows: does the row take it, is the value allowed, what is the default. */
 #ifndef CONVT_ARGUMENT_H
 #define CONVT_ARGUMENT_H
 
 #include "convt/convt.h"
 
-typedef enum convti_range { CONVTI_ANY, CONVTI_FINITE, CONVTI_NOT_NEGATIVE, CONVTI_POSITIVE } convti_range;
+typedef enum convti_range {
+    CONVTI_ANY,
+    CONVTI_FINITE,
+    CONVTI_NOT_NEGATIVE,
+    CONVTI_POSITIVE
+} convti_range;
 
 typedef struct convti_argument {
     const char *name;
     convt_optional given;
-    convt_optional row;  /* .set: the row takes it */
-    convti_range range;  /* all but ANY are finite; NaN is never allowed */
+    convt_optional row; /* .set: the row takes it */
+    convti_range range; /* all but ANY are finite; NaN is never allowed */
 } convti_argument;
 
 /* owner is the row's name, for messages; the error's field is "field.name". */
-convt_status convti_arguments_check(const convti_argument arguments[], int count, const char *owner, const char *field,
-                                    convt_error *err);
+convt_status convti_arguments_check(const convti_argument arguments[], int count, const char *owner,
+                                    const char *field, convt_error *err);
 
-/* "field.name" is refused, for the reason that format gives. */
-convt_status convti_argument_fail(convt_error *err, const char *field, const char *name, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+/* "field.name" is refused; the message is the path and what format gives: "must be 1, got
+ * 2". */
+convt_status convti_argument_fail(convt_error *err, const char *field, const char *name,
+                                  const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* What was given, else the row's default, 0 where the row does not take it. */
 double convti_argument_value(convt_optional given, convt_optional row);

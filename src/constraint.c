@@ -16,44 +16,52 @@ static const struct row {
 
 const convti_constraint_arguments *convti_constraint_arguments_of(convt_constraint_kind kind)
 {
-    return (size_t)kind < sizeof rows / sizeof *rows && rows[kind].exists ? &rows[kind].arguments : NULL;
+    return (size_t)kind < sizeof rows / sizeof *rows && rows[kind].exists ? &rows[kind].arguments
+                                                                          : NULL;
 }
 
-static convt_status check_axes(const convt_axes *axes, int rank, const char *field, convt_error *err)
+static convt_status check_axes(const convt_axes *axes, int rank, const char *field,
+                               convt_error *err)
 {
     bool seen[4] = {false};
     if (axes->count < 0 || axes->count > 4)
-        return convti_argument_fail(err, field, "axis", "must be at most 4 axes, got %d", axes->count);
+        return convti_argument_fail(err, field, "axis", "must be at most 4 axes, got %d",
+                                    axes->count);
     for (int i = 0; i < axes->count; i++) {
         int axis = axes->axis[i];
         if (axis < -rank || axis >= rank)
-            return convti_argument_fail(err, field, "axis", "must be within %d .. %d for rank %d, got %d", -rank, rank - 1,
-                                        rank, axis);
+            return convti_argument_fail(err, field, "axis",
+                                        "must be within %d .. %d for rank %d, got %d", -rank,
+                                        rank - 1, rank, axis);
         axis += axis < 0 ? rank : 0;
         if (seen[axis])
-            return convti_argument_fail(err, field, "axis", "must name an axis once, got %d twice", axis);
+            return convti_argument_fail(err, field, "axis", "must name an axis once, got %d twice",
+                                        axis);
         seen[axis] = true;
     }
     return CONVT_OK;
 }
 
-convt_status convti_constraint_check(const convt_constraint *constraint, int rank, const char *field, convt_error *err)
+convt_status convti_constraint_check(const convt_constraint *constraint, int rank,
+                                     const char *field, convt_error *err)
 {
     static const convti_constraint_arguments none;
     const convti_constraint_arguments *row = convti_constraint_arguments_of(constraint->kind);
-    bool custom = constraint->kind == CONVT_CUSTOM_CONSTRAINT, absent = constraint->kind == CONVT_NO_CONSTRAINT;
+    bool custom = constraint->kind == CONVT_CUSTOM_CONSTRAINT,
+         absent = constraint->kind == CONVT_NO_CONSTRAINT;
     if (!row && !custom && !absent)
-        return convti_fail(err, CONVT_INVALID_ARGUMENT, field, "is no constraint: number %d", (int)constraint->kind);
+        return convti_fail(err, CONVT_INVALID_ARGUMENT, field, "%s is no constraint: number %d",
+                           field, (int)constraint->kind);
     if (custom && !constraint->apply)
-        return convti_fail(err, CONVT_INVALID_ARGUMENT, field, "custom needs apply, which is NULL");
+        return convti_fail(err, CONVT_INVALID_ARGUMENT, field,
+                           "%s: custom needs apply, which is NULL", field);
     const char *owner = row      ? convti_snake_name(CONVTI_CONSTRAINTS, (int)constraint->kind)
                         : custom ? "a custom constraint"
                                  : "no constraint (kind is 0)";
-    if (!row)
-        row = &none;
+    if (!row) row = &none;
     if (constraint->axis.count != 0 && !row->axis)
-        return convti_argument_fail(err, field, "axis", "is not an argument of %s, got %d axes", owner,
-                                    constraint->axis.count);
+        return convti_argument_fail(err, field, "axis", "is not an argument of %s, got %d axes",
+                                    owner, constraint->axis.count);
     const convti_argument arguments[] = {
         {"max_value", constraint->max_value, row->max_value, CONVTI_FINITE},
         {"min_value", constraint->min_value, row->min_value, CONVTI_FINITE},
@@ -74,16 +82,14 @@ static convti_projection projection_of(const convt_constraint *constraint, int r
         int axis = constraint->axis.axis[i];
         projection.reduced[4 - rank + (axis < 0 ? axis + rank : axis)] = true;
     }
-    if (constraint->axis.count == 0)
-        projection.reduced[4 - rank] = true; /* axis 0 */
+    if (constraint->axis.count == 0) projection.reduced[4 - rank] = true; /* axis 0 */
     return projection;
 }
 
 void convt_constraint_apply(const convt_parameter *parameter)
 {
     const convt_constraint *constraint = parameter->constraint;
-    if (!constraint || constraint->kind == CONVT_NO_CONSTRAINT)
-        return;
+    if (!constraint || constraint->kind == CONVT_NO_CONSTRAINT) return;
     if (constraint->kind == CONVT_CUSTOM_CONSTRAINT) {
         constraint->apply(constraint->context, parameter->value);
     } else {
@@ -93,6 +99,5 @@ void convt_constraint_apply(const convt_parameter *parameter)
         else
             convti_project_f32(&projection, parameter->value);
     }
-    if (parameter->version)
-        ++*parameter->version;
+    if (parameter->version) ++*parameter->version;
 }

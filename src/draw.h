@@ -1,4 +1,5 @@
-/* What an initializer comes down to once its row, its arguments and the fans are known: one distribution, two numbers. */
+/* What an initializer comes down to once its row, its arguments and the fans are known: one
+ * distribution, two numbers. */
 #ifndef CONVT_DRAW_H
 #define CONVT_DRAW_H
 

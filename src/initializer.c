@@ -1,7 +1,10 @@
 /*
  * Initializers. Variance scaling (He et al. 2015): with s = scale / max(1, fan) a tensor is drawn
- *   uniform in +- sqrt(3 s),  normal with deviation sqrt(s),  or normal with deviation sqrt(s) / 0.8796... cut at 2 deviations,
- * where the constant is the deviation of a standard normal cut at +-2, so that the variance is s in all three.
+ *   uniform in +- sqrt(3 s),
+ *   normal with deviation sqrt(s),
+ *   or normal with deviation sqrt(s) / 0.8796..., cut at 2 deviations,
+ * where the constant is the deviation of a standard normal cut at +-2, so that the variance is s in
+ * all three.
  */
 #include <math.h>
 
@@ -11,7 +14,15 @@
 #include "status.h"
 #include "tables.h"
 
-typedef enum recipe { SCALED_UNIFORM, SCALED_NORMAL, SCALED_TRUNCATED_NORMAL, FROM_CONFIG, NORMAL, UNIFORM, VALUE } recipe;
+typedef enum recipe {
+    SCALED_UNIFORM,
+    SCALED_NORMAL,
+    SCALED_TRUNCATED_NORMAL,
+    FROM_CONFIG,
+    NORMAL,
+    UNIFORM,
+    VALUE
+} recipe;
 
 static const struct row {
     bool exists;
@@ -20,7 +31,10 @@ static const struct row {
     recipe recipe;
     convti_initializer_arguments arguments;
 } rows[] = {
-#define NO_ARGUMENTS {.seed = false}
+#define NO_ARGUMENTS  \
+    {                 \
+        .seed = false \
+    }
 #define INITIALIZER(enumerator, number, class_name, name, scale, mode, distribution, ...) \
     [number] = {true, scale, CONVT_##mode, distribution, __VA_ARGS__},
 #include "convt/initializers.def"
@@ -39,84 +53,100 @@ const convti_initializer_arguments *convti_initializer_arguments_of(convt_initia
     return row ? &row->arguments : NULL;
 }
 
-/* ---- checks ---------------------------------------------------------------------------------------------------------- */
+/* ---- checks ---------------------------------------------------------------------------------- */
 
-static convt_status check_seed(const convt_initializer *init, bool taken, const char *owner, const char *field,
-                               convt_error *err)
+static convt_status check_seed(const convt_initializer *init, bool taken, const char *owner,
+                               const char *field, convt_error *err)
 {
-    const double seed = init->seed.value, limit = 0x1p53; /* doubles hold every integer up to there */
-    if (!init->seed.set)
-        return CONVT_OK;
+    const double seed = init->seed.value,
+                 limit = 0x1p53; /* doubles hold every integer up to there */
+    if (!init->seed.set) return CONVT_OK;
     if (!taken)
-        return convti_argument_fail(err, field, "seed", "is not an argument of %s, got %.17g", owner, seed);
+        return convti_argument_fail(err, field, "seed", "is not an argument of %s, got %.17g",
+                                    owner, seed);
     if (!(fabs(seed) <= limit) || seed != floor(seed))
-        return convti_argument_fail(err, field, "seed", "must be an integer of at most 53 bits, got %.17g", seed);
+        return convti_argument_fail(err, field, "seed",
+                                    "must be an integer of at most 53 bits, got %.17g", seed);
     return CONVT_OK;
 }
 
-static convt_status check_choices(const convt_initializer *init, const convti_initializer_arguments *row,
-                                  const char *owner, const char *field, convt_error *err)
+static convt_status check_choices(const convt_initializer *init,
+                                  const convti_initializer_arguments *row, const char *owner,
+                                  const char *field, convt_error *err)
 {
     if ((unsigned)init->mode > CONVT_FAN_AVG)
-        return convti_argument_fail(err, field, "mode", "is no fan mode: number %d", (int)init->mode);
+        return convti_argument_fail(err, field, "mode", "is no fan mode: number %d",
+                                    (int)init->mode);
     if ((unsigned)init->distribution > CONVT_UNIFORM_DISTRIBUTION)
         return convti_argument_fail(err, field, "distribution", "is no distribution: number %d",
                                     (int)init->distribution);
     if (init->mode != 0 && !row->mode)
-        return convti_argument_fail(err, field, "mode", "is not an argument of %s, got number %d", owner, (int)init->mode);
+        return convti_argument_fail(err, field, "mode", "is not an argument of %s, got number %d",
+                                    owner, (int)init->mode);
     if (init->distribution != 0 && !row->distribution)
-        return convti_argument_fail(err, field, "distribution", "is not an argument of %s, got number %d", owner,
+        return convti_argument_fail(err, field, "distribution",
+                                    "is not an argument of %s, got number %d", owner,
                                     (int)init->distribution);
     return CONVT_OK;
 }
 
-static convt_status check_bounds(const convt_initializer *init, const convti_initializer_arguments *row, const char *field,
+static convt_status check_bounds(const convt_initializer *init,
+                                 const convti_initializer_arguments *row, const char *field,
                                  convt_error *err)
 {
-    double low = convti_argument_value(init->minval, row->minval), high = convti_argument_value(init->maxval, row->maxval);
+    double low = convti_argument_value(init->minval, row->minval),
+           high = convti_argument_value(init->maxval, row->maxval);
     if (low > high)
-        return convti_argument_fail(err, field, "minval", "must not exceed maxval %g, got %g", high, low);
+        return convti_argument_fail(err, field, "minval", "must not exceed maxval %g, got %g", high,
+                                    low);
     if (!isfinite(high - low))
-        return convti_argument_fail(err, field, "maxval", "is too far from minval %g, got %g", low, high);
+        return convti_argument_fail(err, field, "maxval", "is too far from minval %g, got %g", low,
+                                    high);
     return CONVT_OK;
 }
 
-convt_status convti_initializer_check(const convt_initializer *init, const char *field, convt_error *err)
+convt_status convti_initializer_check(const convt_initializer *init, const char *field,
+                                      convt_error *err)
 {
     static const convti_initializer_arguments only_seed = {.seed = true};
     const struct row *found = find_row(init->kind);
-    bool custom = init->kind == CONVT_CUSTOM_INITIALIZER, absent = init->kind == CONVT_DEFAULT_INITIALIZER;
+    bool custom = init->kind == CONVT_CUSTOM_INITIALIZER,
+         absent = init->kind == CONVT_DEFAULT_INITIALIZER;
     if (!found && !custom && !absent)
-        return convti_fail(err, CONVT_INVALID_ARGUMENT, field, "is no initializer: number %d", (int)init->kind);
+        return convti_fail(err, CONVT_INVALID_ARGUMENT, field, "%s is no initializer: number %d",
+                           field, (int)init->kind);
     if (custom && !init->fill)
-        return convti_fail(err, CONVT_INVALID_ARGUMENT, field, "custom needs fill, which is NULL");
+        return convti_fail(err, CONVT_INVALID_ARGUMENT, field,
+                           "%s: custom needs fill, which is NULL", field);
     const convti_initializer_arguments *row = found ? &found->arguments : &only_seed;
     const char *owner = found    ? convti_snake_name(CONVTI_INITIALIZERS, (int)init->kind)
                         : custom ? "a custom initializer"
                                  : "the default initializer";
     const convti_argument arguments[] = {
-        {"value", init->value, row->value, CONVTI_FINITE},      {"mean", init->mean, row->mean, CONVTI_FINITE},
-        {"stddev", init->stddev, row->stddev, CONVTI_NOT_NEGATIVE}, {"minval", init->minval, row->minval, CONVTI_FINITE},
-        {"maxval", init->maxval, row->maxval, CONVTI_FINITE},   {"scale", init->scale, row->scale, CONVTI_POSITIVE},
+        {"value", init->value, row->value, CONVTI_FINITE},
+        {"mean", init->mean, row->mean, CONVTI_FINITE},
+        {"stddev", init->stddev, row->stddev, CONVTI_NOT_NEGATIVE},
+        {"minval", init->minval, row->minval, CONVTI_FINITE},
+        {"maxval", init->maxval, row->maxval, CONVTI_FINITE},
+        {"scale", init->scale, row->scale, CONVTI_POSITIVE},
     };
-    convt_status status =
-        convti_arguments_check(arguments, (int)(sizeof arguments / sizeof *arguments), owner, field, err);
-    if (!status)
-        status = check_seed(init, row->seed, owner, field, err);
-    if (!status)
-        status = check_choices(init, row, owner, field, err);
-    if (!status)
-        status = check_bounds(init, row, field, err);
+    convt_status status = convti_arguments_check(
+        arguments, (int)(sizeof arguments / sizeof *arguments), owner, field, err);
+    if (!status) status = check_seed(init, row->seed, owner, field, err);
+    if (!status) status = check_choices(init, row, owner, field, err);
+    if (!status) status = check_bounds(init, row, field, err);
     return status;
 }
 
-/* ---- the draw -------------------------------------------------------------------------------------------------------- */
+/* ---- the draw -------------------------------------------------------------------------------- */
 
-/* Keras' fans: in of axis 2 and out of axis 3, which for the kernel of a transposed convolution are filters and inputs. */
+/* Keras' fans: in of axis 2 and out of axis 3, which for the kernel of a transposed convolution are
+ * filters and inputs. */
 static double fan_of(convt_fan_mode mode, int rank, convt_view shape)
 {
     double taps = rank == 4 ? (double)shape.n * (double)shape.h : 1;
-    double fan_in = taps * (double)(rank == 4 ? shape.w : shape.c), fan_out = taps * (double)shape.c;
+    double fan_in = taps * (double)(rank == 4 ? shape.w : shape.c),
+           fan_out = taps * (double)shape.c;
     switch (mode) {
     case CONVT_FAN_IN: return fan_in;
     case CONVT_FAN_OUT: return fan_out;
@@ -139,10 +169,8 @@ static convti_draw scaled_draw(recipe shape, double scale, double fan)
 {
     const double cut_deviation = 0.87962566103423978;
     double variance = scale / fmax(1, fan), limit = sqrt(3 * variance);
-    if (shape == SCALED_UNIFORM)
-        return (convti_draw){CONVTI_UNIFORM, -limit, limit};
-    if (shape == SCALED_NORMAL)
-        return (convti_draw){CONVTI_NORMAL, 0, sqrt(variance)};
+    if (shape == SCALED_UNIFORM) return (convti_draw){CONVTI_UNIFORM, -limit, limit};
+    if (shape == SCALED_NORMAL) return (convti_draw){CONVTI_NORMAL, 0, sqrt(variance)};
     return (convti_draw){CONVTI_TRUNCATED_NORMAL, 0, sqrt(variance) / cut_deviation};
 }
 
@@ -159,9 +187,13 @@ static convti_draw draw_of(const convt_initializer *init, int rank, convt_view s
                              convti_argument_value(init->maxval, arguments->maxval)};
     case VALUE:
         return (convti_draw){CONVTI_VALUE,
-                             arguments->value.set ? convti_argument_value(init->value, arguments->value) : row->scale, 0};
+                             arguments->value.set
+                                 ? convti_argument_value(init->value, arguments->value)
+                                 : row->scale,
+                             0};
     case FROM_CONFIG:
-        return scaled_draw(recipe_of(init->distribution), convti_argument_value(init->scale, arguments->scale),
+        return scaled_draw(recipe_of(init->distribution),
+                           convti_argument_value(init->scale, arguments->scale),
                            fan_of(init->mode, rank, shape));
     case SCALED_UNIFORM:
     case SCALED_NORMAL:
@@ -178,8 +210,7 @@ void convti_initialize(const convt_initializer *init, uint64_t seed, int rank, c
     }
     const convti_draw draw = draw_of(init, rank, parameter);
     const int64_t count = parameter.n * parameter.h * parameter.w * parameter.c;
-    if (init->seed.set)
-        seed = (uint64_t)(int64_t)init->seed.value;
+    if (init->seed.set) seed = (uint64_t)(int64_t)init->seed.value;
     if (parameter.dtype == CONVT_FLOAT64)
         convti_fill_f64(&draw, seed, count, parameter.data);
     else

@@ -1,4 +1,5 @@
-/* Name tables, one row per spelling; the spelling that stands first in a kind's rows is its class name. */
+/* Name tables, one row per spelling; the spelling that stands first in a kind's rows is its class
+ * name. */
 #include "names.h"
 
 #include <string.h>
@@ -35,7 +36,8 @@ static const struct spelling constraints[] = {
 };
 
 static const struct spelling losses[] = {
-#define LOSS(enumerator, number, class_name, name, short_name, ...) {number, #class_name, #name, #short_name},
+#define LOSS(enumerator, number, class_name, name, short_name, ...) \
+    {number, #class_name, #name, #short_name},
 #include "convt/losses.def"
 #undef LOSS
 };
@@ -51,19 +53,24 @@ struct family {
     int count;
 };
 
-#define ROWS(table) {table, (int)(sizeof table / sizeof *table)}
+#define ROWS(table)                                \
+    {                                              \
+        table, (int)(sizeof table / sizeof *table) \
+    }
 static const struct family families[] = {
-    [CONVTI_ACTIVATIONS] = ROWS(activations),   [CONVTI_INITIALIZERS] = ROWS(initializers),
-    [CONVTI_REGULARIZERS] = ROWS(regularizers), [CONVTI_CONSTRAINTS] = ROWS(constraints),
-    [CONVTI_LOSSES] = ROWS(losses),             [CONVTI_SCHEDULES] = ROWS(schedules),
+    [CONVTI_ACTIVATIONS] = ROWS(activations),
+    [CONVTI_INITIALIZERS] = ROWS(initializers),
+    [CONVTI_REGULARIZERS] = ROWS(regularizers),
+    [CONVTI_CONSTRAINTS] = ROWS(constraints),
+    [CONVTI_LOSSES] = ROWS(losses),
+    [CONVTI_SCHEDULES] = ROWS(schedules),
 };
 #undef ROWS
 
 static const struct spelling *find_kind(convti_family family, int kind)
 {
     for (int i = 0; i < families[family].count; i++)
-        if (families[family].rows[i].kind == kind)
-            return &families[family].rows[i];
+        if (families[family].rows[i].kind == kind) return &families[family].rows[i];
     return NULL;
 }
 
@@ -86,10 +93,8 @@ const char *convti_name_at(convti_family family, int index, int *kind)
         const char *names[] = {row->snake_name, row->class_name, row->alias};
         for (int k = 0; k < 3; k++) {
             bool repeated = k == 1 && names[0] && strcmp(names[0], names[1]) == 0;
-            if (!names[k] || repeated || index-- > 0)
-                continue;
-            if (kind)
-                *kind = row->kind;
+            if (!names[k] || repeated || index-- > 0) continue;
+            if (kind) *kind = row->kind;
             return names[k];
         }
     }
@@ -101,55 +106,48 @@ static int kind_of(convti_family family, const char *name)
     int kind = -1;
     const char *candidate;
     for (int i = 0; name && (candidate = convti_name_at(family, i, &kind)) != NULL; i++)
-        if (strcmp(candidate, name) == 0)
-            return kind;
+        if (strcmp(candidate, name) == 0) return kind;
     return -1;
 }
 
 bool convti_activation_from_name(const char *name, convt_activation_kind *kind)
 {
     int found = kind_of(CONVTI_ACTIVATIONS, name);
-    if (found >= 0)
-        *kind = (convt_activation_kind)found;
+    if (found >= 0) *kind = (convt_activation_kind)found;
     return found >= 0;
 }
 
 bool convti_initializer_from_name(const char *name, convt_initializer_kind *kind)
 {
     int found = kind_of(CONVTI_INITIALIZERS, name);
-    if (found >= 0)
-        *kind = (convt_initializer_kind)found;
+    if (found >= 0) *kind = (convt_initializer_kind)found;
     return found >= 0;
 }
 
 bool convti_regularizer_from_name(const char *name, convt_regularizer_kind *kind)
 {
     int found = kind_of(CONVTI_REGULARIZERS, name);
-    if (found >= 0)
-        *kind = (convt_regularizer_kind)found;
+    if (found >= 0) *kind = (convt_regularizer_kind)found;
     return found >= 0;
 }
 
 bool convti_constraint_from_name(const char *name, convt_constraint_kind *kind)
 {
     int found = kind_of(CONVTI_CONSTRAINTS, name);
-    if (found >= 0)
-        *kind = (convt_constraint_kind)found;
+    if (found >= 0) *kind = (convt_constraint_kind)found;
     return found >= 0;
 }
 
 bool convti_loss_from_name(const char *name, convt_loss_kind *kind)
 {
     int found = kind_of(CONVTI_LOSSES, name);
-    if (found >= 0)
-        *kind = (convt_loss_kind)found;
+    if (found >= 0) *kind = (convt_loss_kind)found;
     return found >= 0;
 }
 
 bool convti_schedule_from_name(const char *name, convt_schedule_kind *kind)
 {
     int found = kind_of(CONVTI_SCHEDULES, name);
-    if (found >= 0)
-        *kind = (convt_schedule_kind)found;
+    if (found >= 0) *kind = (convt_schedule_kind)found;
     return found >= 0;
 }

@@ -1,6 +1,6 @@
 /*
- * The names of the families' members, both ways, generated from the .def files: the class name of Keras' JSON ("GlorotUniform"),
- * its snake_case name ("glorot_uniform"), and short names ("mse").
+ * The names of the families' members, both ways, generated from the .def files: the class name of
+ * Keras' JSON ("GlorotUniform"), its snake_case name ("glorot_uniform"), and short names ("mse").
  */
 #ifndef CONVT_NAMES_H
 #define CONVT_NAMES_H
@@ -17,12 +17,14 @@ typedef enum convti_family {
     CONVTI_SCHEDULES,
 } convti_family;
 
-/* Names of a kind; NULL where the kind is no row (0 of most families, custom, unknown). Where Keras has no class (activations)
- * or no snake_case name (schedules), both are the same. Static storage. */
+/* Names of a kind; NULL where the kind is no row (0 of most families, custom, unknown). Where
+ * Keras has no class (activations) or no snake_case name (schedules), both are the same. Static
+ * storage. */
 const char *convti_class_name(convti_family family, int kind);
 const char *convti_snake_name(convti_family family, int kind);
 
-/* The index-th name that is understood, for messages and documentation; NULL behind the last. *kind may be NULL. */
+/* The index-th name that is understood, for messages and documentation; NULL behind the last. *kind
+ * may be NULL. */
 const char *convti_name_at(convti_family family, int index, int *kind);
 
 /* *kind from any of its names, which match exactly; false where there is none. */

@@ -6,9 +6,14 @@
 enum {
     SLAB_BYTES = 128 << 10,  /* source of a slab: stays in L2 beside a group of panels */
     GROUP_BYTES = 256 << 10, /* packed panels that one visit of a slab walks through */
-    LEAST_ITEMS = 32,        /* work items, where the shape gives as many: enough for 16 threads */
-    CHUNK_PIXELS = 256,      /* pixels of x whose sums stay in registers */
+    LEAST_ITEMS = 16,        /* work items, where the work is worth it: enough for 16 threads */
+    ITEM_FLOPS = 4 << 20,    /* what an item is worth: smaller ones lose more in partial tiles than threads gain */
+    CHUNK_PIXELS = 128,      /* pixels of x whose sums stay in registers, at most */
+    CHUNK_BYTES = 128 << 10, /* packed x of a chunk: stays in L2 */
+    LEAST_PIXELS = 32,       /* below, adding up tiles costs more than the cache gives */
     PADDED_BYTES = 256 << 10,
+    TASK_ITEMS = 12,         /* tiles' worth of rows that share a packed chunk */
+    LEAST_SHARING = 4,       /* tiles that pay for packing x */
     MOST_PARTS = 16,
     PART_BYTES = 1 << 20, /* partial sums of dw, all parts together */
     BLOCK_PIXELS = 256,
@@ -43,10 +48,9 @@ static bool dot_is_cheaper(int64_t columns, int64_t k, int64_t taps, const struc
     return 5 * dot < 4 * wide;
 }
 
-/* `met`: taps that meet at one target pixel, on average. */
-static void cut_panels(struct gather_plan *p, const struct tile_sizes *tiles, int64_t met)
+static void cut_panels(struct gather_plan *p, const struct tile_sizes *tiles)
 {
-    p->dot = dot_is_cheaper(p->columns, p->k, max_of(met, 1), tiles);
+    p->dot = dot_is_cheaper(p->columns, p->k, p->met, tiles);
     if (p->dot) {
         p->panels = up(p->columns, KERNEL_MAX_COLUMNS);
         p->panel = up(p->columns, p->panels);
@@ -72,7 +76,8 @@ void convti_plan_gather_forward(struct gather_plan *p, const struct geometry *g,
     p->k = g->channels;
     p->taps = g->taps;
     p->staged = g->channels_first;
-    cut_panels(p, tiles, g->taps / (g->h.stride * g->w.stride));
+    p->met = max_of(g->taps / (g->h.stride * g->w.stride), 1);
+    cut_panels(p, tiles);
 }
 
 void convti_plan_gather_backward(struct gather_plan *p, const struct geometry *g, const struct tile_sizes *tiles)
@@ -88,7 +93,8 @@ void convti_plan_gather_backward(struct gather_plan *p, const struct geometry *g
     p->k = g->filters;
     p->taps = g->taps;
     p->staged = false; /* dz is channels_last in any case */
-    cut_panels(p, tiles, g->taps);
+    p->met = g->taps;
+    cut_panels(p, tiles);
 }
 
 struct slabs convti_plan_slabs(const struct gather_plan *p, int64_t n, size_t real_size)
@@ -100,7 +106,9 @@ struct slabs convti_plan_slabs(const struct gather_plan *p, int64_t n, size_t re
 
     s.group = min_of(max_of(GROUP_BYTES / panel, 1), p->panels);
     s.groups = up(p->panels, s.group);
-    int64_t cuts = up(LEAST_ITEMS, s.groups); /* wanted of the batch */
+    int64_t flops = 2 * p->met * p->k * p->columns * p->target_h * p->target_w; /* of an image */
+    int64_t worth = max_of(n * max_of(flops / 1024, 1) / (ITEM_FLOPS / 1024), 1);
+    int64_t cuts = up(min_of(LEAST_ITEMS, worth), s.groups); /* wanted of the batch */
     if (image <= SLAB_BYTES && n >= 2 * cuts)
         s.images = min_of(SLAB_BYTES / image, n / cuts);
     else if (image > SLAB_BYTES || n < cuts)
@@ -133,13 +141,14 @@ void convti_plan_outer(struct outer_plan *p, const struct geometry *g, const str
     p->lanes = tiles->lanes;
     p->vectors = min_of(vectors, tiles->vectors);
     p->rows = tiles->rows[p->vectors];
-    p->staged = g->channels_first || g->channels < tiles->lanes;
     p->padded = g->filters < p->rows;
     p->row_groups = up(p->padded ? g->taps * g->filters : g->filters, p->rows);
     p->items = p->padded ? p->row_groups : p->row_groups * g->taps;
-    p->task_items = p->padded ? p->items : 8;
+    p->task_items = p->padded ? p->items : TASK_ITEMS;
     p->tasks = up(p->items, p->task_items);
-    p->chunk_rows = max_of(CHUNK_PIXELS / g->w.in, 1);
+    p->in_place = !g->channels_first && g->channels % tiles->lanes == 0 && min_of(p->items, p->task_items) < LEAST_SHARING;
+    int64_t pixels = min_of(max_of(CHUNK_BYTES / (g->channels * 4), LEAST_PIXELS), CHUNK_PIXELS);
+    p->chunk_rows = max_of(pixels / g->w.in, 1);
 
     p->pad_w = (g->w.in - 1) * g->w.stride + (g->w.kernel - 1) * g->w.dilation + 1;
     if (p->padded) {

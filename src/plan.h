@@ -23,6 +23,7 @@ struct gather_plan {
     int64_t reach;       /* rows of the target from the first tap to the last */
     int64_t kernel_w;    /* slots a kernel row */
     int64_t columns, k, taps;
+    int64_t met; /* taps that meet at a target pixel, roughly */
     bool dot;
     int64_t panel;  /* columns of a full panel; the last one may hold fewer */
     int64_t panels;
@@ -56,8 +57,8 @@ int64_t convti_slab_bound(const struct gather_plan *plan, size_t real_size);
  */
 struct outer_plan {
     bool padded;          /* rows are (tap, filter) pairs over padded dz */
-    bool staged;          /* x is copied chunk by chunk: channels_first, or fewer channels than lanes */
-    int64_t lanes;        /* channels of a staged pixel are padded to a multiple */
+    bool in_place;        /* too few tiles share x to pay for packing it */
+    int64_t lanes;
     int64_t vectors;      /* of a full tile */
     int64_t rows;         /* of a full tile */
     int64_t row_groups;   /* tiles that cover the filters of a tap, or all pairs */

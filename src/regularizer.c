@@ -16,23 +16,27 @@ static const struct row {
 
 const convti_regularizer_arguments *convti_regularizer_arguments_of(convt_regularizer_kind kind)
 {
-    return (size_t)kind < sizeof rows / sizeof *rows && rows[kind].exists ? &rows[kind].arguments : NULL;
+    return (size_t)kind < sizeof rows / sizeof *rows && rows[kind].exists ? &rows[kind].arguments
+                                                                          : NULL;
 }
 
-convt_status convti_regularizer_check(const convt_regularizer *regularizer, const char *field, convt_error *err)
+convt_status convti_regularizer_check(const convt_regularizer *regularizer, const char *field,
+                                      convt_error *err)
 {
     static const convti_regularizer_arguments none;
     const convti_regularizer_arguments *row = convti_regularizer_arguments_of(regularizer->kind);
-    bool custom = regularizer->kind == CONVT_CUSTOM_REGULARIZER, absent = regularizer->kind == CONVT_NO_REGULARIZER;
+    bool custom = regularizer->kind == CONVT_CUSTOM_REGULARIZER,
+         absent = regularizer->kind == CONVT_NO_REGULARIZER;
     if (!row && !custom && !absent)
-        return convti_fail(err, CONVT_INVALID_ARGUMENT, field, "is no regularizer: number %d", (int)regularizer->kind);
+        return convti_fail(err, CONVT_INVALID_ARGUMENT, field, "%s is no regularizer: number %d",
+                           field, (int)regularizer->kind);
     if (custom && (!regularizer->loss || !regularizer->gradient))
-        return convti_fail(err, CONVT_INVALID_ARGUMENT, field, "custom needs both loss and gradient, one is NULL");
+        return convti_fail(err, CONVT_INVALID_ARGUMENT, field,
+                           "%s: custom needs both loss and gradient, one is NULL", field);
     const char *owner = row      ? convti_snake_name(CONVTI_REGULARIZERS, (int)regularizer->kind)
                         : custom ? "a custom regularizer"
                                  : "no regularizer (kind is 0)";
-    if (!row)
-        row = &none;
+    if (!row) row = &none;
     const convti_argument arguments[] = {
         {"l1", regularizer->l1, row->l1, CONVTI_NOT_NEGATIVE},
         {"l2", regularizer->l2, row->l2, CONVTI_NOT_NEGATIVE},
@@ -58,7 +62,8 @@ double convti_regularizer_loss(const convt_regularizer *regularizer, convt_const
                                     : convti_penalty_f32(l1, l2, count, w.data);
 }
 
-void convti_regularizer_gradient(const convt_regularizer *regularizer, convt_const_view w, double scale, convt_view dw)
+void convti_regularizer_gradient(const convt_regularizer *regularizer, convt_const_view w,
+                                 double scale, convt_view dw)
 {
     if (regularizer->kind == CONVT_CUSTOM_REGULARIZER) {
         regularizer->gradient(regularizer->context, w, scale, dw);

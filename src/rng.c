@@ -5,7 +5,8 @@
 
 static const uint64_t golden = 0x9E3779B97F4A7C15u; /* 2^64 / golden ratio: splitmix64's step */
 
-/* The output function of splitmix64: a bijection whose every output bit depends on every input bit. */
+/* The output function of splitmix64: a bijection whose every output bit depends on every input
+ * bit. */
 static uint64_t scramble(uint64_t x)
 {
     x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
@@ -53,11 +54,10 @@ double convti_rng_uniform(convti_rng *rng)
 
 uint64_t convti_rng_below(convti_rng *rng, uint64_t n)
 {
-    if (n == 0)
-        return 0;
-    uint64_t surplus = (0 - n) % n, bits; /* 2^64 mod n: numbers below it would favour small remainders */
-    do
-        bits = convti_rng_bits(rng);
+    if (n == 0) return 0;
+    uint64_t surplus = (0 - n) % n,
+             bits; /* 2^64 mod n: numbers below it would favour small remainders */
+    do bits = convti_rng_bits(rng);
     while (bits < surplus);
     return bits % n;
 }
@@ -73,8 +73,7 @@ double convti_rng_normal(convti_rng *rng)
 double convti_rng_truncated_normal(convti_rng *rng)
 {
     double z;
-    do
-        z = convti_rng_normal(rng);
+    do z = convti_rng_normal(rng);
     while (!(fabs(z) <= 2));
     return z;
 }

@@ -14,25 +14,25 @@ const char *convt_status_text(convt_status status)
 {
     switch (status) {
 #define STATUS(name, number, text) \
-    case CONVT_##name: return text;
+    case CONVT_##name:             \
+        return text;
 #include "convt/status.def"
 #undef STATUS
     }
     return "unknown status";
 }
 
-/* Drops a character that vsnprintf cut in half: its lead byte announces more bytes than the text still has. */
+/* Drops a character that vsnprintf cut in half: its lead byte announces more bytes than the text
+ * still has. */
 static void drop_partial_character(char *text)
 {
     size_t length = strlen(text), tail = 0;
     while (tail < 3 && tail < length && ((unsigned char)text[length - 1 - tail] & 0xC0) == 0x80)
         tail++;
-    if (tail == length)
-        return;
+    if (tail == length) return;
     unsigned char lead = (unsigned char)text[length - 1 - tail];
     size_t announced = lead >= 0xF0 ? 3 : lead >= 0xE0 ? 2 : lead >= 0xC0 ? 1 : 0;
-    if (announced > tail)
-        text[length - 1 - tail] = '\0';
+    if (announced > tail) text[length - 1 - tail] = '\0';
 }
 
 static void write_text(char *text, size_t room, const char *format, va_list arguments)
@@ -47,17 +47,19 @@ static void write_text(char *text, size_t room, const char *format, va_list argu
         drop_partial_character(text);
 }
 
-convt_status convti_fail(convt_error *err, convt_status status, const char *field, const char *format, ...)
+convt_status convti_fail(convt_error *err, convt_status status, const char *field,
+                         const char *format, ...)
 {
-    if (!err)
-        return status;
-    /* The arguments may point into *err itself (a message that quotes another), so it is written last. */
+    if (!err) return status;
+    /* The arguments may point into *err itself (a message that quotes another), so it is written
+     * last. */
     convt_error fresh = {.status = status};
     va_list arguments;
     va_start(arguments, format);
     write_text(fresh.message, sizeof fresh.message, format, arguments);
     va_end(arguments);
-    if (snprintf(fresh.field, sizeof fresh.field, "%s", field ? field : "") >= (int)sizeof fresh.field)
+    if (snprintf(fresh.field, sizeof fresh.field, "%s", field ? field : "") >=
+        (int)sizeof fresh.field)
         drop_partial_character(fresh.field);
     *err = fresh;
     return status;
@@ -65,6 +67,5 @@ convt_status convti_fail(convt_error *err, convt_status status, const char *fiel
 
 void convti_clear(convt_error *err)
 {
-    if (err)
-        *err = (convt_error){.status = CONVT_OK};
+    if (err) *err = (convt_error){.status = CONVT_OK};
 }

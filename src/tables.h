@@ -1,13 +1,14 @@
 /*
- * The families of include/convt/: activations, initializers, regularizers, constraints. A row of a .def is all it takes to
- * add a member; these are the functions that read the rows. Every check names `field`, or "field.argument", and the value.
+ * The families of include/convt/: activations, initializers, regularizers, constraints. A row of a
+ * .def is all it takes to add a member; these are the functions that read the rows. Every check
+ * names `field`, or "field.argument", and the value.
  */
 #ifndef CONVT_TABLES_H
 #define CONVT_TABLES_H
 
 #include "convt/convt.h"
 
-/* ---- which arguments a row takes, and their defaults: .set says that it takes one ------------------------------------ */
+/* ---- which arguments a row takes, and their defaults: .set says that it takes one ------------ */
 
 typedef struct convti_activation_arguments {
     convt_optional negative_slope, max_value, threshold, alpha;
@@ -33,31 +34,37 @@ const convti_initializer_arguments *convti_initializer_arguments_of(convt_initia
 const convti_regularizer_arguments *convti_regularizer_arguments_of(convt_regularizer_kind kind);
 const convti_constraint_arguments *convti_constraint_arguments_of(convt_constraint_kind kind);
 
-/* ---- activations -------------------------------------------------------------------------------------------------------- */
+/* ---- activations ----------------------------------------------------------------------------- */
 
 struct convti_activation_params {
     double negative_slope, max_value, threshold, alpha;
 };
 
-convt_status convti_activation_check(const convt_activation *activation, const char *field, convt_error *err);
+convt_status convti_activation_check(const convt_activation *activation, const char *field,
+                                     convt_error *err);
 
 /* What is set, or the row's default; 0 for what the row does not take. */
-void convti_activation_defaults(const convt_activation *activation, struct convti_activation_params *params);
+void convti_activation_defaults(const convt_activation *activation,
+                                struct convti_activation_params *params);
 
 /* y alone cannot give the derivative. True for a custom activation. */
 bool convti_activation_needs_z(const convt_activation *activation);
 
-/* ---- initializers ------------------------------------------------------------------------------------------------------- */
+/* ---- initializers ---------------------------------------------------------------------------- */
 
 /* Kind 0 passes: it stands for the default of the field. */
-convt_status convti_initializer_check(const convt_initializer *init, const char *field, convt_error *err);
+convt_status convti_initializer_check(const convt_initializer *init, const char *field,
+                                      convt_error *err);
 
-/* Fills parameter; rank is 4 (kh, kw, filters, in) or 1. The kind is not 0; init->seed, where set, wins over seed. */
-void convti_initialize(const convt_initializer *init, uint64_t seed, int rank, convt_view parameter);
+/* Fills parameter; rank is 4 (kh, kw, filters, in) or 1. The kind is not 0; init->seed, where set,
+ * wins over seed. */
+void convti_initialize(const convt_initializer *init, uint64_t seed, int rank,
+                       convt_view parameter);
 
-/* ---- regularizers: l1 * sum |w| + l2 * sum w^2 ---------------------------------------------------------------------------- */
+/* ---- regularizers: l1 * sum |w| + l2 * sum w^2 ----------------------------------------------- */
 
-convt_status convti_regularizer_check(const convt_regularizer *regularizer, const char *field, convt_error *err);
+convt_status convti_regularizer_check(const convt_regularizer *regularizer, const char *field,
+                                      convt_error *err);
 
 /* 0 and 0 for none and for a custom one. */
 void convti_regularizer_coefficients(const convt_regularizer *regularizer, double *l1, double *l2);
@@ -66,11 +73,13 @@ void convti_regularizer_coefficients(const convt_regularizer *regularizer, doubl
 double convti_regularizer_loss(const convt_regularizer *regularizer, convt_const_view w);
 
 /* dw += scale * d loss / d w. */
-void convti_regularizer_gradient(const convt_regularizer *regularizer, convt_const_view w, double scale, convt_view dw);
+void convti_regularizer_gradient(const convt_regularizer *regularizer, convt_const_view w,
+                                 double scale, convt_view dw);
 
-/* ---- constraints (convt_constraint_apply is public) ----------------------------------------------------------------------- */
+/* ---- constraints (convt_constraint_apply is public) ------------------------------------------ */
 
 /* rank is 4 for a kernel, 1 for a bias. */
-convt_status convti_constraint_check(const convt_constraint *constraint, int rank, const char *field, convt_error *err);
+convt_status convti_constraint_check(const convt_constraint *constraint, int rank,
+                                     const char *field, convt_error *err);
 
 #endif

@@ -5,7 +5,7 @@
  * Two contractions cover every pass:
  *
  *   gather   c[r][j] = bias[j] + sum over runs and k of  a[r][run.a + k] * b[run.b + k][j]         forward and dx
- *   outer    tile[r][j] = sum over segments and i of     v[row[r] + i * vs] * u[column[j] + i * us]    dw
+ *   outer    out[r][j] (+)= sum over segments and i of  v[row[r] + i * vs] * u[column[j] + i * us]    dw
  *
  * gather comes in two shapes: `gemm` holds the columns j in vector lanes (wide), `dot` holds k in vector lanes and reduces
  * once at the end (few columns). Every element is summed in the order of runs and k, whatever tile it falls into: `gemm`
@@ -13,6 +13,8 @@
  */
 #ifndef CONVT_KERNEL_H
 #define CONVT_KERNEL_H
+
+#include <stdbool.h>
 
 #include "../real.h"
 #include "tiles.h"
@@ -47,8 +49,10 @@ typedef void gemm_kernel(const real *const a[], const struct run *runs, int64_t 
 typedef void dot_kernel(const real *const a[], const struct run *runs, int64_t count, const real *b, int64_t stride,
                         const real *bias, real *c);
 
-/* row: an offset in v per row; column: an offset in u per vector; tile receives rows x (vectors * lanes) elements. */
-typedef void outer_kernel(const struct segment *segments, int64_t count, const int64_t *row, const int64_t *column, real *tile);
+/* row: an offset in v per row; column: an offset in u per vector; rows of out are `stride` apart and are overwritten, or added
+ * to. */
+typedef void outer_kernel(const struct segment *segments, int64_t count, const int64_t *row, const int64_t *column, real *out,
+                          int64_t stride, bool add);
 
 struct kernels {
     struct tile_sizes tiles;

@@ -18,13 +18,14 @@ enum { WIDE = CONVT_VECTOR_REGISTERS >= 32, DOTS = WIDE ? 24 : 12 };
     const real *const a[], const struct run *runs, int64_t count, const real *b, const real *bias,             \
         const struct finish *finish, real *const c[]
 #define OUTER_ARGUMENTS                                                                                                \
-    const struct segment *segments, int64_t count, const int64_t *row, const int64_t *column, real *tile
+    const struct segment *segments, int64_t count, const int64_t *row, const int64_t *column, real *out,              \
+        int64_t stride, bool add
 #define DOT_ARGUMENTS                                                                                                  \
     const real *const a[], const struct run *runs, int64_t count, const real *b, int64_t stride, const real *bias, real *c
 
 #define TILE(rows, vectors)                                                                                            \
     static void gemm_##rows##x##vectors(GEMM_ARGUMENTS) { gemm(rows, vectors, a, runs, count, b, bias, finish, c); }           \
-    static void outer_##rows##x##vectors(OUTER_ARGUMENTS) { outer(rows, vectors, segments, count, row, column, tile); }
+    static void outer_##rows##x##vectors(OUTER_ARGUMENTS) { outer(rows, vectors, segments, count, row, column, out, stride, add); }
 
 #define DOT(columns)                                                                                                   \
     static void dot_##columns(DOT_ARGUMENTS) { dot(DOT_ROWS_##columns, columns, a, runs, count, b, stride, bias, c); }

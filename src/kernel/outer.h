@@ -1,5 +1,5 @@
 /*
- * outer, in registers:   tile[r][j] = sum over segments and i of v[row[r] + i * vs] * u[column[j] + i * us]
+ * outer, in registers:   out[r][j] (+)= sum over segments and i of v[row[r] + i * vs] * u[column[j] + i * us]
  *
  * Vector lanes run along u (usually input channels), rows are broadcasts from v (usually filters or taps x filters). Nothing
  * is packed: both operands are read where they lie.
@@ -7,10 +7,12 @@
 #ifndef CONVT_OUTER_H
 #define CONVT_OUTER_H
 
+#include <stdbool.h>
+
 #include "gather.h"
 
 INLINE void outer(int rows, int vectors, const struct segment *segments, int64_t count, const int64_t *row,
-                  const int64_t *column, real *tile)
+                  const int64_t *column, real *out, int64_t stride, bool add)
 {
     vec sum[KERNEL_MAX_ROWS][KERNEL_MAX_VECTORS];
 #pragma GCC unroll 8
@@ -46,7 +48,7 @@ INLINE void outer(int rows, int vectors, const struct segment *segments, int64_t
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
         for (int j = 0; j < vectors; j++)
-            v_store(tile + (r * vectors + j) * LANES, sum[r][j]);
+            v_store(out + r * stride + j * LANES, add ? v_load(out + r * stride + j * LANES) + sum[r][j] : sum[r][j]);
 }
 
 #endif

@@ -1,9 +1,10 @@
 /*
  * w becomes f(w, norm), norm = sqrt(sum of w^2 over the reduced axes), f a row of constraints.def.
  *
- * The tensor is seen as rows of c contiguous numbers at (n, h, w). A group is a set of numbers that share a norm: one kept
- * (n, h, w), all reduced ones, and along c either everything or one column. Columns are taken CHUNK at a time, so that memory
- * is read in the order it lies and nothing is allocated. Norms are summed in double, each in index order.
+ * The tensor is seen as rows of c contiguous numbers at (n, h, w). A group is a set of numbers that
+ * share a norm: one kept (n, h, w), all reduced ones, and along c either everything or one column.
+ * Columns are taken CHUNK at a time, so that memory is read in the order it lies and nothing is
+ * allocated. Norms are summed in double, each in index order.
  */
 #include <tgmath.h>
 
@@ -37,7 +38,8 @@ static real constrained(convt_constraint_kind kind, const struct params *params,
     const struct params p = *params;
     switch ((int)kind) {
 #define CONSTRAINT(enumerator, number, class_name, name, value, ...) \
-    case number: return value;
+    case number:                                                     \
+        return value;
 #include "convt/constraints.def"
 #undef CONSTRAINT
     default: return w;
@@ -60,25 +62,26 @@ static void add_squares(const struct group *group, double sums[CHUNK])
             }
 }
 
-static void project_group(const convti_projection *projection, const struct params *params, const struct group *group)
+static void project_group(const convti_projection *projection, const struct params *params,
+                          const struct group *group)
 {
     double sums[CHUNK] = {0};
     real norms[CHUNK];
-    if (projection->needs_norm)
-        add_squares(group, sums);
-    for (int64_t c = 0; c < CHUNK; c++)
-        norms[c] = (real)sqrt(sums[c]);
+    if (projection->needs_norm) add_squares(group, sums);
+    for (int64_t c = 0; c < CHUNK; c++) norms[c] = (real)sqrt(sums[c]);
     for (int64_t n = 0; n < group->count[0]; n++)
         for (int64_t h = 0; h < group->count[1]; h++)
             for (int64_t w = 0; w < group->count[2]; w++) {
                 real *row = row_of(group, n, h, w);
                 for (int64_t c = 0; c < group->width; c++)
-                    row[c] = constrained(projection->kind, params, row[c], norms[group->columns ? c : 0]);
+                    row[c] = constrained(projection->kind, params, row[c],
+                                         norms[group->columns ? c : 0]);
             }
 }
 
 /* All groups that start in one row. */
-static void project_row(const convti_projection *projection, const struct params *params, struct group group, int64_t c)
+static void project_row(const convti_projection *projection, const struct params *params,
+                        struct group group, int64_t c)
 {
     real *row = group.first;
     int64_t step = group.columns ? CHUNK : c;
@@ -91,7 +94,8 @@ static void project_row(const convti_projection *projection, const struct params
 
 void FN(convti_project)(const convti_projection *projection, convt_view w)
 {
-    const struct params params = {(real)projection->max_value, (real)projection->min_value, (real)projection->rate};
+    const struct params params = {(real)projection->max_value, (real)projection->min_value,
+                                  (real)projection->rate};
     const int64_t size[3] = {w.n, w.h, w.w}, stride[3] = {w.h * w.w * w.c, w.w * w.c, w.c};
     struct group group = {.columns = !projection->reduced[3]};
     int64_t kept[3];

@@ -143,10 +143,11 @@ static int tile_rows(const struct item *it)
 static void pair_tiles(const struct item *it, const struct pair *pair)
 {
     const struct gather_plan *p = it->call->plan;
-    int full = tile_rows(it);
+    int64_t full = tile_rows(it), tiles = ceil_div(pair->pixels, full);
     struct cursor at = {0, 0, 0};
-    for (int64_t m = 0; m < pair->pixels; m += full) {
-        int rows = (int)(pair->pixels - m < full ? pair->pixels - m : full);
+    for (int64_t tile = 0; tile < tiles; tile++) {
+        /* Even shares: a last tile of one row would wait for its own sums. */
+        int rows = (int)(pair->pixels * (tile + 1) / tiles - pair->pixels * tile / tiles);
         const real *source[MOST_ROWS];
         int64_t target[MOST_ROWS];
         for (int r = 0; r < rows; r++)

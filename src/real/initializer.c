@@ -1,6 +1,6 @@
 /*
- * Fills a tensor from a distribution. Numbers are drawn in double whatever the real is, so a seed means the same tensor in
- * both precisions up to one rounding.
+ * Fills a tensor from a distribution. Numbers are drawn in double whatever the real is, so a seed
+ * means the same tensor in both precisions up to one rounding.
  */
 #include <tgmath.h>
 
@@ -14,8 +14,7 @@ void FN(convti_fill)(const convti_draw *draw, uint64_t seed, int64_t count, real
     convti_rng rng = convti_rng_start(seed, 0);
     switch (draw->distribution) {
     case CONVTI_VALUE:
-        for (int64_t i = 0; i < count; i++)
-            out[i] = (real)a;
+        for (int64_t i = 0; i < count; i++) out[i] = (real)a;
         return;
     case CONVTI_UNIFORM:
         for (int64_t i = 0; i < count; i++) {
@@ -25,8 +24,7 @@ void FN(convti_fill)(const convti_draw *draw, uint64_t seed, int64_t count, real
         }
         return;
     case CONVTI_NORMAL:
-        for (int64_t i = 0; i < count; i++)
-            out[i] = (real)(a + b * convti_rng_normal(&rng));
+        for (int64_t i = 0; i < count; i++) out[i] = (real)(a + b * convti_rng_normal(&rng));
         return;
     case CONVTI_TRUNCATED_NORMAL:
         for (int64_t i = 0; i < count; i++)

@@ -1,0 +1,183 @@
+/*
+ * Samples of a training run; see data.h.
+ */
+#include "data.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "cli.h"
+
+#ifndef CONVT_DATA_DIR
+#define CONVT_DATA_DIR "/usr/local/share/convt"
+#endif
+
+static const char images_name[] = "train-images-2000-idx3-ubyte.gz";
+
+size_t element_size(convt_element element)
+{
+    static const size_t sizes[] = {[CONVT_ELEMENT_F32] = 4,
+                                   [CONVT_ELEMENT_F64] = 8,
+                                   [CONVT_ELEMENT_U8] = 1,
+                                   [CONVT_ELEMENT_I64] = 8};
+    return sizes[element];
+}
+
+static const char *element_name(convt_element element)
+{
+    static const char *const names[] = {[CONVT_ELEMENT_F32] = "f4",
+                                        [CONVT_ELEMENT_F64] = "f8",
+                                        [CONVT_ELEMENT_U8] = "u1",
+                                        [CONVT_ELEMENT_I64] = "i8"};
+    return names[element];
+}
+
+/* ---- images -------------------------------------------------------------------------------------------------------------- */
+
+static int64_t pixel_count(const convt_images *images)
+{
+    return images->h * images->w * images->c;
+}
+
+/* Element `at` of all elements of all images, scaled. */
+static double element_value(convt_element element, const void *data, int64_t at)
+{
+    if (element == CONVT_ELEMENT_U8) return (double)((const uint8_t *)data)[at] / 255;
+    if (element == CONVT_ELEMENT_F32) return (double)((const float *)data)[at];
+    if (element == CONVT_ELEMENT_F64) return ((const double *)data)[at];
+    return (double)((const int64_t *)data)[at];
+}
+
+void image_pixels(const convt_images *images, int64_t index, float *pixels)
+{
+    int64_t count = pixel_count(images);
+    for (int64_t i = 0; i < count; i++)
+        pixels[i] = (float)element_value(images->element, images->data, index * count + i);
+}
+
+/* Bytes are 256 numbers: a table is faster than a division and rounds the same. */
+static void bytes_to_f32(const uint8_t *from, int64_t count, int64_t stride, float *to)
+{
+    const float scale = 1.0F / 255;
+    for (int64_t i = 0; i < count; i++) to[i] = (float)from[i * stride] * scale;
+}
+
+/* One channel (or, where memory is channels last, all of them) of an image. */
+static void gather_plane(const convt_images *images, int64_t first, int64_t count, int64_t stride,
+                         convt_view y, int64_t at)
+{
+    if (images->element == CONVT_ELEMENT_U8 && y.dtype == CONVT_FLOAT32) {
+        bytes_to_f32((const uint8_t *)images->data + first, count, stride, (float *)y.data + at);
+        return;
+    }
+    for (int64_t i = 0; i < count; i++) {
+        double value = element_value(images->element, images->data, first + i * stride);
+        if (y.dtype == CONVT_FLOAT32)
+            ((float *)y.data)[at + i] = (float)value;
+        else
+            ((double *)y.data)[at + i] = value;
+    }
+}
+
+convt_status image_gather(void *context, const int64_t *index, int64_t n, convt_view x,
+                          convt_view y)
+{
+    const image_data *data = context;
+    int64_t count = pixel_count(&data->images), channels = data->images.c;
+    (void)x;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t first = index[i] * count, at = i * count;
+        if (!data->channels_first) {
+            gather_plane(&data->images, first, count, 1, y, at);
+            continue;
+        }
+        for (int64_t c = 0; c < channels; c++)
+            gather_plane(&data->images, first + c, count / channels, channels, y,
+                         at + c * (count / channels));
+    }
+    return CONVT_OK;
+}
+
+void pixels_channels_last(const float *from, convt_shape shape, bool channels_first, float *to)
+{
+    int64_t area = shape.h * shape.w;
+    for (int64_t c = 0; c < shape.c; c++) {
+        for (int64_t i = 0; i < area; i++)
+            to[i * shape.c + c] = channels_first ? from[c * area + i] : from[i * shape.c + c];
+    }
+}
+
+/* ---- checks -------------------------------------------------------------------------------------------------------------- */
+
+static value_range range_of(convt_element element, const void *data, int64_t count)
+{
+    value_range range = {INFINITY, -INFINITY};
+    for (int64_t i = 0; i < count; i++) {
+        double value = element_value(element, data, i);
+        if (isnan(value)) return (value_range){NAN, NAN};
+        range.low = fmin(range.low, value);
+        range.high = fmax(range.high, value);
+    }
+    return range;
+}
+
+value_range image_range(const convt_images *images)
+{
+    if (images->element == CONVT_ELEMENT_U8) return (value_range){0, 1};
+    return range_of(images->element, images->data, images->count * pixel_count(images));
+}
+
+value_range array_range(const convt_array *array)
+{
+    return range_of(array->element, array->data, convt_array_count(array));
+}
+
+/* crc32 takes 32-bit lengths. */
+static unsigned long checksum(const void *data, size_t size)
+{
+    const unsigned char *bytes = data;
+    unsigned long crc = crc32(0, NULL, 0);
+    while (size > 0) {
+        size_t piece = size < (1U << 30) ? size : 1U << 30;
+        crc = crc32(crc, bytes, (unsigned)piece);
+        bytes += piece;
+        size -= piece;
+    }
+    return crc;
+}
+
+void image_fingerprint(const convt_images *images, char text[160])
+{
+    size_t size = (size_t)(images->count * pixel_count(images)) * element_size(images->element);
+    snprintf(text, 160, "%lldx%lldx%lldx%lld %s %08lx", (long long)images->count,
+             (long long)images->h, (long long)images->w, (long long)images->c,
+             element_name(images->element), checksum(images->data, size));
+}
+
+void array_fingerprint(const convt_array *array, char text[160])
+{
+    size_t at = 0;
+    for (int i = 0; i < array->rank && at < 120; i++)
+        at += (size_t)snprintf(text + at, 160 - at, "%s%lld", i ? "x" : "",
+                               (long long)array->shape[i]);
+    size_t size = (size_t)convt_array_count(array) * element_size(array->element);
+    snprintf(text + at, 160 - at, " %s %08lx", element_name(array->element),
+             checksum(array->data, size));
+}
+
+char *default_images(void)
+{
+    static const char *const folders[] = {"examples/data", CONVT_DATA_DIR};
+    for (size_t i = 0; i < LENGTH(folders); i++) {
+        char *path = text_of("%s/%s", folders[i], images_name);
+        if (path && access(path, R_OK) == 0) return path;
+        free(path);
+    }
+    complain(EXIT_FAILED, "--data", "not given, and %s is neither in %s nor in %s", images_name,
+             folders[0], folders[1]);
+    return NULL;
+}

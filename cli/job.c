@@ -1,0 +1,401 @@
+/*
+ * Model, optimizer, codes and trainer of a training run; see job.h.
+ */
+#include "job.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "cli.h"
+#include "decoder.h"
+#include "model.h"
+#include "optimizer.h"
+#include "predictor.h"
+
+/* The recipe of the default decoder: what trains it fast and never left it on a plateau. */
+static const double RECIPE_RATE = 0.5, RECIPE_MOMENTUM = 0.9, RECIPE_CODES_RATE = 20;
+enum { RECIPE_WARMUP_EPOCHS = 2, DEFAULT_CODES = 32 };
+
+static int out_of_memory(void)
+{
+    return complain(EXIT_FAILED, "train", "out of memory");
+}
+
+char *real_text(char text[32], double value)
+{
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, 32, "%.*g", digits, value);
+        if (strtod(text, NULL) == value) break;
+    }
+    return text;
+}
+
+static const struct loss_row {
+    convt_loss_kind kind;
+    const char *class_name, *name, *short_name;
+} losses[] = {
+#define LOSS(enumerator, number, class_name, name, short_name, ...) \
+    {CONVT_##enumerator, #class_name, #name, #short_name},
+#include <convt/losses.def>
+#undef LOSS
+};
+
+bool loss_kind(const char *name, convt_loss_kind *kind)
+{
+    for (size_t i = 0; i < LENGTH(losses); i++) {
+        const struct loss_row *row = &losses[i];
+        if (strcmp(name, row->class_name) == 0 || strcasecmp(name, row->name) == 0 ||
+            strcasecmp(name, row->short_name) == 0) {
+            *kind = row->kind;
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *loss_name(const convt_loss_config *loss)
+{
+    for (size_t i = 0; i < LENGTH(losses); i++) {
+        if (losses[i].kind == loss->kind) return losses[i].name;
+    }
+    return losses[0].name;
+}
+
+/* ---- layers ------------------------------------------------------------------------------------------------------------------ */
+
+/* The spec of the run: of the checkpoint, of the file that --model names, or none. */
+static int read_spec(job *j)
+{
+    convt_error err = {0};
+    const char *stored = settings_find(&j->checkpoint.settings, "layers");
+    if (j->opt->model.given && !stored) return model_read("--model", j->opt->model.text, &j->spec);
+    if (stored && convt_spec_parse(stored, &j->spec, &err) != CONVT_OK)
+        return complain_data("--resume", &err);
+    return OPTIONS_PARSED;
+}
+
+static int copy_layers(job *j, const convt_config from[], int count)
+{
+    j->layers = calloc((size_t)count, sizeof *j->layers);
+    j->saved = calloc((size_t)count, sizeof *j->saved);
+    if (!j->layers || !j->saved) return out_of_memory();
+    memcpy(j->layers, from, (size_t)count * sizeof *from);
+    j->layer_count = count;
+    return OPTIONS_PARSED;
+}
+
+static int design_layers(job *j, convt_shape input)
+{
+    convt_config layers[DECODER_MAX_LAYERS];
+    int count = decoder_design(layers, input, j->target, !j->supervised);
+    if (count == 0)
+        return complain(EXIT_USAGE, "--model",
+                        "is missing, and no default decoder leads from %lldx%lld to %lldx%lld",
+                        (long long)input.h, (long long)input.w, (long long)j->target.h,
+                        (long long)j->target.w);
+    return copy_layers(j, layers, count);
+}
+
+static bool channels_first(const job *j)
+{
+    return j->spec.count > 0 && j->spec.layers[0].data_format == CONVT_CHANNELS_FIRST;
+}
+
+static convt_shape array_shape(const convt_array *array, bool first)
+{
+    return (convt_shape){array->shape[first ? 2 : 1], array->shape[first ? 3 : 2],
+                         array->shape[first ? 1 : 3]};
+}
+
+/* The input that the file asks for must be the input there is; sizes that it leaves open are taken from there. */
+static int fit_input(job *j, const char *where, convt_shape there)
+{
+    convt_shape *input = &j->layers[0].input;
+    if (input->c > 0 && input->c != there.c)
+        return complain(EXIT_USAGE, where, "%lld channels, the model takes %lld",
+                        (long long)there.c, (long long)input->c);
+    if (input->h > 0 && (input->h != there.h || input->w != there.w))
+        return complain(EXIT_USAGE, where, "%lldx%lld, the model takes %lldx%lld",
+                        (long long)there.h, (long long)there.w, (long long)input->h,
+                        (long long)input->w);
+    *input = there;
+    return OPTIONS_PARSED;
+}
+
+/* A code has the shape of the model's input where that is known, else 1x1xD. */
+static int fit_codes(job *j)
+{
+    const option_value *codes = &j->opt->codes;
+    convt_shape known = j->layers[0].input,
+                code = {1, 1, codes->given ? codes->integer : DEFAULT_CODES};
+    if (known.c > 0 && known.h > 0) {
+        int64_t size = known.h * known.w * known.c;
+        if (codes->given && codes->integer != size)
+            return complain(EXIT_USAGE, "--codes", "%lld numbers, the model takes %lldx%lldx%lld",
+                            (long long)codes->integer, (long long)known.h, (long long)known.w,
+                            (long long)known.c);
+        code = known;
+    } else if (known.c > 0 && !codes->given) {
+        code.c = known.c;
+    }
+    return fit_input(j, "--codes", code);
+}
+
+static int make_layers(job *j)
+{
+    bool first = channels_first(j);
+    convt_shape x = {1, 1, j->opt->codes.given ? j->opt->codes.integer : DEFAULT_CODES};
+    if (j->supervised) {
+        x = array_shape(&j->x, first);
+        j->target = array_shape(&j->y, first);
+    }
+    int code = j->spec.count > 0 ? copy_layers(j, j->spec.layers, j->spec.count)
+                                 : design_layers(j, x);
+    if (code == OPTIONS_PARSED) code = j->supervised ? fit_input(j, "x", x) : fit_codes(j);
+    if (code != OPTIONS_PARSED) return code;
+    int64_t leaf = convt_leaf_size(j->batch_size, model_parameter_bytes(j->layers, j->layer_count));
+    j->layers[0].max_batch = leaf < j->dataset.count ? leaf : j->dataset.count;
+    j->layers[0].threads = (int)j->opt->threads.integer;
+    j->layers[0].seed = j->opt->seed.seed;
+    j->images.channels_first = first;
+    return OPTIONS_PARSED;
+}
+
+/*
+ * Cross-entropy of a sigmoid is computed from its argument, where nothing saturates. The last layer is trained without its
+ * sigmoid then, and saved with it.
+ */
+static void train_on_logits(job *j)
+{
+    convt_config *last = &j->layers[j->layer_count - 1];
+    bool probabilities = j->loss.kind == CONVT_BINARY_CROSSENTROPY && !j->loss.from_logits;
+    if (!probabilities || last->activation.kind != CONVT_SIGMOID ||
+        last->activity_regularizer.kind != CONVT_NO_REGULARIZER)
+        return;
+    last->activation.kind = CONVT_LINEAR;
+    j->loss.sigmoid_output = true;
+}
+
+/* ---- model --------------------------------------------------------------------------------------------------------------------- */
+
+static int make_model(job *j)
+{
+    convt_error err = {0};
+    train_on_logits(j);
+    int code = check_memory(j->layers, j->layer_count);
+    if (code != OPTIONS_PARSED) return code;
+    if (convt_model_create(&j->model, j->layers, j->layer_count, &err) != CONVT_OK)
+        return complain_config("--model", &err);
+    for (int i = 0; i < j->layer_count; i++) {
+        j->saved[i] = *convt_layer_config(convt_model_layer(j->model, i));
+        j->saved[i].allocator = (convt_allocator){0}; /* that of the layers is the model's own */
+    }
+    if (j->loss.sigmoid_output) j->saved[j->layer_count - 1].activation.kind = CONVT_SIGMOID;
+    convt_shape output = convt_layer_output(convt_model_layer(j->model, j->layer_count - 1));
+    if (output.h != j->target.h || output.w != j->target.w || output.c != j->target.c)
+        return complain(EXIT_USAGE, "--model", "its output is %lldx%lldx%lld, %s %lldx%lldx%lld",
+                        (long long)output.h, (long long)output.w, (long long)output.c,
+                        j->supervised ? "y is" : "the images are", (long long)j->target.h,
+                        (long long)j->target.w, (long long)j->target.c);
+    if (j->spec.weights.count > 0 && convt_spec_load_weights(&j->spec, j->model, &err) != CONVT_OK)
+        return complain_config("--model", &err);
+    return OPTIONS_PARSED;
+}
+
+/* A warm-up of two epochs (less in a short run), then a cosine to zero at the last step. */
+static convt_sgd_config recipe(const job *j)
+{
+    double batches = (double)((j->train_count - 1) / j->batch_size + 1),
+           steps = batches * (double)j->epochs;
+    double warmup = fmin(RECIPE_WARMUP_EPOCHS * batches, floor(steps / 4));
+    return (convt_sgd_config){
+        .learning_rate = CONVT_SET(warmup > 0 ? 0 : RECIPE_RATE),
+        .momentum = RECIPE_MOMENTUM,
+        .schedule = {.kind = CONVT_COSINE_DECAY,
+                     .decay_steps = fmax(steps - warmup, 1),
+                     .warmup_target = {warmup > 0, RECIPE_RATE},
+                     .warmup_steps = warmup},
+    };
+}
+
+static int make_optimizer(job *j)
+{
+    convt_error err = {0};
+    convt_parameter *rows = calloc(2 * (size_t)j->layer_count, sizeof *rows);
+    const char *stored = settings_find(&j->checkpoint.settings, "sgd");
+    convt_status status = CONVT_OK;
+    if (!rows) return out_of_memory();
+    if (stored)
+        status = optimizer_parse(stored, &j->sgd_config, &err);
+    else if (j->opt->optimizer.given)
+        status = optimizer_read(j->opt->optimizer.text, &j->sgd_config, &err);
+    else
+        j->recipe = !j->supervised;
+    if (j->recipe) j->sgd_config = recipe(j);
+    j->sgd_config.threads = (int)j->opt->threads.integer;
+    if (!status)
+        status = convt_sgd_create(&j->sgd, &j->sgd_config, rows,
+                                  convt_model_parameters(j->model, rows), &err);
+    free(rows);
+    return status ? complain_config("--optimizer", &err) : OPTIONS_PARSED;
+}
+
+/* The array's shape is in memory order, as numpy and `convt predict` read it. */
+static int make_codes(job *j)
+{
+    convt_error err = {0};
+    const convt_config *first = convt_layer_config(convt_model_layer(j->model, 0));
+    convt_shape s = first->input;
+    int64_t count = j->dataset.count;
+    bool f64 = first->dtype == CONVT_FLOAT64;
+    const int64_t last_shape[4] = {count, s.h, s.w, s.c}, first_shape[4] = {count, s.c, s.h, s.w};
+    if (j->supervised) return OPTIONS_PARSED;
+    j->code_values =
+        (convt_array){.element = f64 ? CONVT_ELEMENT_F64 : CONVT_ELEMENT_F32, .rank = 4};
+    memcpy(j->code_values.shape, channels_first(j) ? first_shape : last_shape, sizeof last_shape);
+    j->code_values.data = calloc((size_t)count, (size_t)(s.h * s.w * s.c) * (f64 ? 8 : 4));
+    if (!j->code_values.data) return out_of_memory();
+    const option_value *rate = &j->opt->codes_learning_rate;
+    j->codes = (convt_codes){.values = {j->code_values.data, first->dtype, count, s.h, s.w, s.c},
+                             .learning_rate = rate->given ? rate->real : RECIPE_CODES_RATE,
+                             .fix_first = s.h * s.w == 1 && s.c > 1};
+    if (j->checkpoint.archive.count > 0) return OPTIONS_PARSED;
+    convt_status status = convt_codes_start(&j->codes, &j->dataset, j->target, j->opt->seed.seed,
+                                            (int)j->opt->threads.integer, NULL, &err);
+    return status ? complain_config("--codes", &err) : OPTIONS_PARSED;
+}
+
+/* Arrays are trained on in the model's dtype; images are converted batch by batch. */
+static int convert_arrays(job *j)
+{
+    convt_error err = {0};
+    convt_dtype dtype = convt_layer_config(convt_model_layer(j->model, 0))->dtype;
+    convt_shape x = j->layers[0].input, y = j->target;
+    if (!j->supervised) return OPTIONS_PARSED;
+    if (convt_array_convert(&j->x, dtype, &err) != CONVT_OK) return complain_data("--x", &err);
+    if (convt_array_convert(&j->y, dtype, &err) != CONVT_OK) return complain_data("--y", &err);
+    j->arrays.x = (convt_const_view){j->x.data, dtype, j->dataset.count, x.h, x.w, x.c};
+    j->arrays.y = (convt_const_view){j->y.data, dtype, j->dataset.count, y.h, y.w, y.c};
+    return OPTIONS_PARSED;
+}
+
+/* ---- state ------------------------------------------------------------------------------------------------------------------- */
+
+static size_t view_bytes(const convt_view *v)
+{
+    return (size_t)(v->n * v->h * v->w * v->c) * (v->dtype == CONVT_FLOAT64 ? 8 : 4);
+}
+
+static int make_state(job *j)
+{
+    size_t size = 0;
+    j->state_count = convt_trainer_state(j->trainer, NULL, 0);
+    j->live = calloc((size_t)j->state_count, sizeof *j->live);
+    j->good = calloc((size_t)j->state_count, sizeof *j->good);
+    if (!j->live || !j->good || !history_reserve(&j->history, j->epochs)) return out_of_memory();
+    convt_trainer_state(j->trainer, j->live, j->state_count);
+    for (int i = 0; i < j->state_count; i++) size += (view_bytes(&j->live[i].values) + 7) / 8 * 8;
+    j->good_memory = malloc(size ? size : 1);
+    if (!j->good_memory) return out_of_memory();
+    size = 0;
+    for (int i = 0; i < j->state_count; i++) {
+        j->good[i] = j->live[i];
+        j->good[i].values.data = j->good_memory + size;
+        size += (view_bytes(&j->live[i].values) + 7) / 8 * 8;
+    }
+    return OPTIONS_PARSED;
+}
+
+void job_keep_state(job *j)
+{
+    for (int i = 0; i < j->state_count; i++)
+        memcpy(j->good[i].values.data, j->live[i].values.data, view_bytes(&j->live[i].values));
+}
+
+void job_restore_state(job *j)
+{
+    for (int i = 0; i < j->state_count; i++)
+        memcpy(j->live[i].values.data, j->good[i].values.data, view_bytes(&j->live[i].values));
+    convt_trainer_restored(j->trainer);
+}
+
+static int continue_from_checkpoint(job *j)
+{
+    convt_error err = {0};
+    if (checkpoint_restore(&j->checkpoint, j->live, j->state_count, &j->history, &err) != CONVT_OK)
+        return complain_data("--resume", &err);
+    convt_trainer_restored(j->trainer);
+    convt_archive_free(&j->checkpoint.archive);
+    memset(&j->checkpoint.archive, 0, sizeof j->checkpoint.archive);
+    if (j->history.count > j->epochs)
+        return complain(EXIT_USAGE, "--epochs", "%lld, but the run in %s has %lld already",
+                        (long long)j->epochs, j->directory, (long long)j->history.count);
+    return OPTIONS_PARSED;
+}
+
+convt_status job_write_checkpoint(job *j, convt_error *err)
+{
+    convt_status status =
+        checkpoint_write(j->directory, j->good, j->state_count, &j->history, &j->settings, err);
+    return status ? status : history_write(&j->history, j->directory, err);
+}
+
+/* ---- the whole ---------------------------------------------------------------------------------------------------------------- */
+
+static int make_trainer(job *j, convt_trainer_config *cfg)
+{
+    convt_error err = {0};
+    j->loss.threads = (int)j->opt->threads.integer;
+    cfg->model = j->model;
+    cfg->sgd = j->sgd;
+    cfg->loss = j->loss;
+    cfg->data = j->dataset;
+    cfg->codes = j->codes;
+    cfg->epochs = j->epochs;
+    cfg->batch_size = j->batch_size;
+    cfg->validation_split = j->opt->validation_split.real;
+    cfg->no_shuffle = j->opt->no_shuffle.given;
+    cfg->seed = j->opt->seed.seed;
+    if (convt_trainer_create(&j->trainer, cfg, &err) != CONVT_OK)
+        return complain_config("train", &err);
+    return OPTIONS_PARSED;
+}
+
+int job_create(job *j, convt_trainer_config *callbacks)
+{
+    static int (*const steps[])(job *) = {read_spec,      make_layers, make_model,
+                                          make_optimizer, make_codes,  convert_arrays};
+    int code = OPTIONS_PARSED;
+    j->history.validation = j->opt->validation_split.real > 0;
+    for (size_t i = 0; i < LENGTH(steps) && code == OPTIONS_PARSED; i++) code = steps[i](j);
+    if (code == OPTIONS_PARSED) code = make_trainer(j, callbacks);
+    if (code == OPTIONS_PARSED) code = make_state(j);
+    if (code == OPTIONS_PARSED && j->checkpoint.archive.count > 0)
+        code = continue_from_checkpoint(j);
+    if (code == OPTIONS_PARSED) job_keep_state(j);
+    return code;
+}
+
+void job_close(job *j)
+{
+    convt_trainer_destroy(j->trainer);
+    convt_sgd_destroy(j->sgd);
+    convt_model_destroy(j->model);
+    convt_array_free(&j->code_values);
+    convt_spec_free(&j->spec);
+    convt_array_free(&j->x);
+    convt_array_free(&j->y);
+    convt_images_free(&j->images.images);
+    checkpoint_free(&j->checkpoint);
+    settings_free(&j->settings);
+    free(j->history.rows);
+    free(j->good_memory);
+    free(j->good);
+    free(j->live);
+    free(j->saved);
+    free(j->layers);
+    free(j->source);
+}

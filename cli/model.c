@@ -1,0 +1,76 @@
+/*
+ * Models as the commands see them; see model.h.
+ */
+#include "model.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+#include "options.h"
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t length = strlen(text), tail = strlen(end);
+    return length >= tail && strcmp(text + length - tail, end) == 0;
+}
+
+/* The weights know how many channels come in, and config files often do not. */
+static void infer_channels(convt_spec *spec)
+{
+    char name[128];
+    if (spec->layers[0].input.c > 0 || !spec->layers[0].name) return;
+    snprintf(name, sizeof name, "%s/kernel", spec->layers[0].name);
+    const convt_array *kernel = convt_archive_find(&spec->weights, name);
+    if (kernel && kernel->rank == 4) spec->layers[0].input.c = kernel->shape[3];
+}
+
+int model_read(const char *where, const char *path, convt_spec *spec)
+{
+    convt_error err = {0};
+    convt_status status = convt_spec_read(path, spec, &err);
+    if (status == CONVT_OK && spec->count > 0) {
+        infer_channels(spec);
+        return OPTIONS_PARSED;
+    }
+    if (status == CONVT_OK) {
+        convt_spec_free(spec);
+        return complain(EXIT_USAGE, where, "%s has no layers", path);
+    }
+    if (status != CONVT_FILE_FAILED && status != CONVT_BAD_FORMAT)
+        return complain_config(where, &err);
+    int code = complain_data(where, &err);
+    return ends_with(path, ".json") ? EXIT_USAGE : code;
+}
+
+const char *activation_name(const convt_config *layer)
+{
+    static const struct {
+        int number;
+        const char *name;
+    } names[] = {
+#define ACTIVATION(enumerator, number, name, ...) {number, #name},
+#include <convt/activations.def>
+#undef ACTIVATION
+    };
+    for (size_t i = 0; i < LENGTH(names); i++) {
+        if (names[i].number == (int)layer->activation.kind) return names[i].name;
+    }
+    return "custom";
+}
+
+int64_t layer_parameters(const convt_config *layer, int64_t channels)
+{
+    int64_t kernel = layer->kernel_size.h * layer->kernel_size.w * layer->filters * channels;
+    return kernel + (layer->no_bias ? 0 : layer->filters);
+}
+
+size_t model_parameter_bytes(const convt_config layers[], int count)
+{
+    int64_t numbers = 0, channels = layers[0].input.c;
+    for (int i = 0; i < count; i++) {
+        numbers += layer_parameters(&layers[i], channels);
+        channels = layers[i].filters;
+    }
+    return (size_t)numbers * (layers[0].dtype == CONVT_FLOAT64 ? 8 : 4);
+}

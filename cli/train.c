@@ -1,0 +1,301 @@
+/*
+ * convt train: trains a decoder whose codes are learned with it, or a model from x to y, and leaves a directory with what came
+ * of it.
+ */
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "job.h"
+#include "model.h"
+
+static const option rows[] = {
+#define ROW(name, argument, kind, field, help, low, high)                     \
+    {                                                                         \
+        name, argument, kind, offsetof(train_options, field), help, low, high \
+    }
+    ROW("data", "SOURCE", OPTION_TEXT, data,
+        "images: an IDX file (.gz too), an .npy or .npz, or a folder of PNG files (default: the "
+        "images that come along)",
+        0, 0),
+    ROW("x", "X.npy", OPTION_TEXT, x, "train from x to y instead: the inputs", 0, 0),
+    ROW("y", "Y.npy", OPTION_TEXT, y, "the targets of x", 0, 0),
+    ROW("model", "MODEL", OPTION_TEXT, model,
+        "the layers, and weights to start from where it has any: .npz, or .json with a Keras "
+        "config (default: a decoder that "
+        "fits the images)",
+        0, 0),
+    ROW("out", "DIR", OPTION_TEXT, out, "where the results go (default convt-run)", 0, 0),
+    ROW("epochs", "E", OPTION_INTEGER, epochs, "passes over the data (default 60; 10 with --x)", 1,
+        1e9),
+    ROW("batch-size", "B", OPTION_INTEGER, batch_size,
+        "samples per step (default 128; 32 with --x)", 1, 1e9),
+    ROW("loss", "NAME", OPTION_TEXT, loss,
+        "as Keras names it: mse, mae, binary_crossentropy (default: binary_crossentropy; mse with "
+        "--x)",
+        0, 0),
+    ROW("from-logits", NULL, OPTION_FLAG, from_logits,
+        "the model ends without a sigmoid; for binary_crossentropy", 0, 0),
+    ROW("optimizer", "OPT.json", OPTION_TEXT, optimizer,
+        "of the weights: what keras.optimizers.SGD.get_config() gives (default: rate 0.5, momentum "
+        "0.9, two epochs of warm-up "
+        "and a cosine to zero; Keras' defaults with --x)",
+        0, 0),
+    ROW("codes", "D", OPTION_INTEGER, codes, "numbers in the code of an image (default 32)", 1,
+        1e6),
+    ROW("codes-learning-rate", "R", OPTION_REAL, codes_learning_rate, "of the codes (default 20)",
+        0, 1e12),
+    ROW("no-shuffle", NULL, OPTION_FLAG, no_shuffle, "keep the order of the file", 0, 0),
+    ROW("seed", "S", OPTION_SEED, seed, "of weights, codes and order (default 0)", 0, 0),
+    ROW("threads", "N", OPTION_INTEGER, threads,
+        "threads to use (default: all); results are the same for any number", 0, 4096),
+    ROW("validation-split", "P", OPTION_REAL, validation_split,
+        "hold out this share of the samples, the last ones (default 0)", 0, 0.999999),
+    ROW("resume", NULL, OPTION_FLAG, resume,
+        "go on where the run in DIR was stopped, with its options", 0, 0),
+    ROW("force", NULL, OPTION_FLAG, force, "replace the run in DIR", 0, 0),
+    ROW("quiet", NULL, OPTION_FLAG, quiet, "print nothing but errors", 0, 0),
+#undef ROW
+};
+
+static const options table = {
+    "train",
+    "Trains a decoder on images. Every image gets a code, a few numbers that are learned together "
+    "with the decoder that turns\n"
+    "them back into the image. With --x and --y, trains a model from x to y. DIR gets history.csv, "
+    "model.npz, codes.npy,\n"
+    "samples.png, report.html and checkpoint.npz. Ctrl-C stops and saves what there is.",
+    rows, LENGTH(rows)};
+
+static const char default_directory[] = "convt-run";
+enum { CODE_EPOCHS = 60, CODE_BATCH = 128, PLAIN_EPOCHS = 10, PLAIN_BATCH = 32 };
+
+/* ---- Ctrl-C -------------------------------------------------------------------------------------------------------------------- */
+
+static volatile sig_atomic_t stop_signal;
+
+static void note_signal(int number)
+{
+    stop_signal = number;
+}
+
+/* The first signal asks for a clean end, the second one ends at once. */
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = note_signal, .sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    /* A reader of the progress that goes away does not end the training. */
+    action.sa_handler = SIG_IGN;
+    action.sa_flags = 0;
+    sigaction(SIGPIPE, &action, NULL);
+}
+
+/* ---- before the first batch ------------------------------------------------------------------------------------------------ */
+
+/* Options that exclude each other, and the directory. */
+static int open_directory(job *j)
+{
+    convt_error err = {0};
+    if (j->opt->resume.given && j->opt->force.given)
+        return complain(EXIT_USAGE, "--force", "given together with --resume");
+    if (!j->opt->resume.given && !j->opt->force.given && run_exists(j->directory))
+        return complain(EXIT_USAGE, "--out",
+                        "%s holds a run: --resume goes on with it, --force replaces it",
+                        j->directory);
+    if (!j->opt->resume.given) return OPTIONS_PARSED;
+    if (!run_exists(j->directory))
+        return complain(EXIT_FAILED, "--resume", "%s holds no run", j->directory);
+    if (job_read_checkpoint(j, &err) != CONVT_OK) return complain_data("--resume", &err);
+    return job_take_settings(j, &table);
+}
+
+static int choose_loss(job *j)
+{
+    const train_options *o = j->opt;
+    const char *name = o->loss.given   ? o->loss.text
+                       : j->supervised ? "mean_squared_error"
+                                       : "binary_crossentropy";
+    j->loss.from_logits = o->from_logits.given;
+    if (!loss_kind(name, &j->loss.kind))
+        return complain(EXIT_USAGE, "--loss", "\"%s\" is not known", name);
+    if (j->loss.from_logits && j->loss.kind != CONVT_BINARY_CROSSENTROPY)
+        return complain(EXIT_USAGE, "--from-logits",
+                        "%s takes no logits, only binary_crossentropy does", name);
+    return OPTIONS_PARSED;
+}
+
+static int choose_mode(job *j)
+{
+    const train_options *o = j->opt;
+    const option_value *excluded[] = {&o->data, &o->codes, &o->codes_learning_rate};
+    static const char *const names[] = {"--data", "--codes", "--codes-learning-rate"};
+    if (o->x.given != o->y.given)
+        return complain(EXIT_USAGE, o->x.given ? "--y" : "--x", "is missing beside %s",
+                        o->x.given ? "--x" : "--y");
+    j->supervised = o->x.given;
+    for (size_t i = 0; i < LENGTH(excluded); i++) {
+        if (j->supervised && excluded[i]->given)
+            return complain(EXIT_USAGE, names[i],
+                            "given together with --x: from x to y there are no codes");
+    }
+    j->epochs = o->epochs.given ? o->epochs.integer : j->supervised ? PLAIN_EPOCHS : CODE_EPOCHS;
+    j->batch_size = o->batch_size.given ? o->batch_size.integer
+                    : j->supervised     ? PLAIN_BATCH
+                                        : CODE_BATCH;
+    return choose_loss(j);
+}
+
+static int prepare(job *j, convt_trainer_config *callbacks)
+{
+    int code = open_directory(j);
+    if (code == OPTIONS_PARSED) code = choose_mode(j);
+    if (code == OPTIONS_PARSED) code = job_read_data(j);
+    if (code == OPTIONS_PARSED)
+        code = job_add_contents(j) ? job_check_contents(j)
+                                   : complain(EXIT_FAILED, "train", "out of memory");
+    if (code == OPTIONS_PARSED) code = job_create(j, callbacks);
+    if (code != OPTIONS_PARSED) return code;
+    if (!job_add_settings(j, &table)) return complain(EXIT_FAILED, "train", "out of memory");
+    if (!run_make_directory(j->directory))
+        return complain(EXIT_FAILED, "--out", "%s: %s", j->directory, strerror(errno));
+    return OPTIONS_PARSED;
+}
+
+static void announce(const job *j)
+{
+    char text[32];
+    const convt_shape in = j->saved[0].input;
+    if (j->opt->quiet.given) return;
+    printf("%s %s of %lldx%lldx%lld from %s\n", count_text(text, j->dataset.count),
+           j->supervised ? "samples" : "images", (long long)j->target.h, (long long)j->target.w,
+           (long long)j->target.c, j->supervised ? j->opt->x.text : j->source);
+    printf("%s %lldx%lldx%lld", j->supervised ? "model" : "decoder", (long long)in.h,
+           (long long)in.w, (long long)in.c);
+    for (int i = 0; i < j->layer_count; i++) {
+        convt_shape out = convt_layer_output(convt_model_layer(j->model, i));
+        printf(" > %lldx%lldx%lld", (long long)out.h, (long long)out.w, (long long)out.c);
+    }
+    size_t bytes = model_parameter_bytes(j->saved, j->layer_count);
+    printf(", %s parameters\n",
+           count_text(text, (int64_t)(bytes / (j->saved[0].dtype == CONVT_FLOAT64 ? 8 : 4))));
+    if (j->history.count > 0)
+        printf("going on after epoch %lld of %s\n", (long long)j->history.count, j->directory);
+    fflush(stdout);
+}
+
+/* ---- training ------------------------------------------------------------------------------------------------------------------ */
+
+static bool on_batch(void *context, const convt_progress *now)
+{
+    job *j = context;
+    progress_batch(&j->progress, now);
+    return stop_signal == 0;
+}
+
+static bool on_epoch(void *context, const convt_progress *now)
+{
+    job *j = context;
+    bool first = j->history.count == 0;
+    history_append(&j->history, now);
+    job_keep_state(j);
+    if (job_write_checkpoint(j, &j->error) != CONVT_OK) return false;
+    if (first) run_remove_results(j->directory);
+    progress_epoch(&j->progress, now);
+    return stop_signal == 0;
+}
+
+/* Saves a run that did not reach its end. One that stopped in its first epoch can be resumed too. */
+static int save_part(job *j, const char *notice)
+{
+    convt_error err = {0};
+    if (j->history.count == 0 && job_write_checkpoint(j, &err) != CONVT_OK)
+        return complain_data("--out", &err);
+    if (j->history.count == 0) run_remove_results(j->directory);
+    return job_write_results(j, notice);
+}
+
+/* The loss is no number: what is saved is the state after the last whole epoch. */
+static int end_not_finite(job *j)
+{
+    char what[256], notice[512];
+    snprintf(what, sizeof what, "%s", convt_trainer_error(j->trainer)->message);
+    snprintf(notice, sizeof notice, "The loss %s. This is the state after epoch %lld.", what,
+             (long long)j->history.count);
+    job_restore_state(j);
+    int code = save_part(j, notice);
+    if (code != OPTIONS_PARSED) return code;
+    return complain(EXIT_FAILED, "loss", "%s; %s holds the state after epoch %lld", what,
+                    j->directory, (long long)j->history.count);
+}
+
+static int end_interrupted(job *j)
+{
+    const char *name = stop_signal == SIGINT ? "SIGINT" : "SIGTERM";
+    char notice[512];
+    snprintf(notice, sizeof notice,
+             "Stopped by %s before the end; the pictures are those of that moment. convt train "
+             "--resume --out %s goes on after "
+             "epoch %lld.",
+             name, j->directory, (long long)j->history.count);
+    int code = save_part(j, notice);
+    if (code != OPTIONS_PARSED) return code;
+    return complain(EXIT_SIGNAL + (int)stop_signal, "train",
+                    "stopped by %s, %s is saved, --resume goes on after epoch %lld", name,
+                    j->directory, (long long)j->history.count);
+}
+
+static int end_complete(job *j)
+{
+    int code = job_write_results(j, NULL);
+    char time[32];
+    if (code != OPTIONS_PARSED) return code;
+    if (!j->opt->quiet.given) {
+        int64_t trained = j->history.count - j->progress.first_epoch;
+        if (trained > 0)
+            printf("%lld epoch%s in %s, ", (long long)trained, trained == 1 ? "" : "s",
+                   duration_text(time, j->seconds));
+        printf("mse %.5f: see %s/%s\n",
+               j->history.count > 0 ? j->history.rows[j->history.count - 1][1] : (double)NAN,
+               j->directory, run_file_name(RUN_REPORT));
+    }
+    return EXIT_OK;
+}
+
+static int train(job *j)
+{
+    convt_trainer_config callbacks = {.on_batch = on_batch, .on_epoch = on_epoch, .context = j};
+    int code = prepare(j, &callbacks);
+    if (code == OPTIONS_PARSED && stop_signal != 0)
+        code = complain(EXIT_SIGNAL + (int)stop_signal, "train",
+                        "stopped before the first batch, nothing is saved");
+    if (code != OPTIONS_PARSED) return code;
+    announce(j);
+    progress_open(&j->progress, stdout, j->opt->quiet.given, j->history.count);
+    convt_status status = convt_fit(j->trainer);
+    j->seconds = seconds_now() - j->progress.started;
+    progress_close(&j->progress);
+    if (j->error.status != CONVT_OK) return complain_data("--out", &j->error);
+    if (status == CONVT_OK) return end_complete(j);
+    if (status == CONVT_NOT_FINITE) return end_not_finite(j);
+    if (status == CONVT_STOPPED && stop_signal != 0) return end_interrupted(j);
+    return complain_config("train", convt_trainer_error(j->trainer));
+}
+
+int command_train(int argc, char **argv)
+{
+    train_options opt = {0};
+    job j = {.opt = &opt};
+    int code = options_parse(&table, &opt, argc, argv);
+    if (code != OPTIONS_PARSED) return code;
+    j.directory = opt.out.given ? opt.out.text : default_directory;
+    catch_signals();
+    code = train(&j);
+    job_close(&j);
+    return code;
+}

@@ -1,0 +1,96 @@
+/*
+ * Keras JSON in four parts: single values with their refusals (json_value.c), members of the
+ * families (json_family.c), a layer's config (json_layer.c), models in all their wrappings
+ * (json_model.c); json_write.c is the way back. Every refusal names the key by its place in the
+ * file and shows the value.
+ */
+#ifndef CONVTI_JSON_H
+#define CONVTI_JSON_H
+
+#include <jansson.h>
+
+#include "convt/io.h"
+
+/* Where a value stands: "", "layers[1]", "layers[1].kernel_initializer". */
+typedef struct convti_place {
+    char path[48];
+    convt_error *err;
+} convti_place;
+
+/* The place one step further in. */
+convti_place convti_place_within(const convti_place *place, const char *key);
+
+/* CONVT_INVALID_ARGUMENT at place.key. */
+convt_status convti_json_refuse(const convti_place *place, const char *key, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* A value as JSON on one line, cut to fit, for messages. */
+typedef struct convti_shown {
+    char text[96];
+} convti_shown;
+convti_shown convti_json_show(const json_t *value);
+
+/* "must be <expected>, got <value>". */
+convt_status convti_json_refuse_value(const convti_place *place, const char *key,
+                                      const json_t *value, const char *expected);
+
+/* As Keras says it: "Unrecognized keyword arguments passed to <class>: {<key>: <value>}". */
+convt_status convti_json_unknown_key(const convti_place *place, const char *class_name,
+                                     const char *key, const json_t *value);
+
+/* The root of a text; NULL and CONVT_BAD_FORMAT naming `name` where it is no JSON. */
+json_t *convti_json_parse(const char *text, const char *name, convt_error *err);
+
+/* Text with numbers as short as they read back exactly, indented, one-line lists; malloc'ed,
+ * NULL where memory is out. */
+char *convti_json_text(const json_t *root);
+
+/* ---- single values --------------------------------------------------------------------------- */
+
+/* An integer; true and false count as 1 and 0, as in Python. 2.0 is none: Keras builds no layer
+ * from it. */
+bool convti_json_integer(const json_t *value, int64_t *integer);
+
+/* A finite number or a boolean. */
+bool convti_json_number(const json_t *value, double *number);
+
+/* Python's bool(value). */
+bool convti_json_truth(const json_t *value);
+
+/* The string value of a key; NULL where it is absent or something else. */
+const char *convti_json_string(const json_t *object, const char *key);
+
+/* Reads the value of place.key into the field at target, which stays as it is on failure. */
+typedef convt_status convti_json_reader(const convti_place *place, const char *key,
+                                        const json_t *value, void *target);
+
+convti_json_reader convti_json_read_number;      /* into a convt_optional */
+convti_json_reader convti_json_read_initializer; /* into a convt_initializer, and so on */
+convti_json_reader convti_json_read_regularizer;
+convti_json_reader convti_json_read_constraint;
+convti_json_reader convti_json_read_activation;
+
+/* ---- layers ---------------------------------------------------------------------------------- */
+
+/* layer.get_config(): every key of Conv2DTranspose. cfg->input stays as it is. Strings are the
+ * JSON's own. */
+convt_status convti_json_read_layer(const convti_place *place, const json_t *config,
+                                    convt_config *cfg);
+
+/* The other way; NULL and *err where Keras has no words for it. */
+json_t *convti_json_write_layer(const convt_config *cfg, const char *name, convt_error *err);
+
+/* convt_spec_parse; `name` is the field of errors about the text itself. */
+convt_status convti_spec_parse(const char *json, const char *name, convt_spec *spec,
+                               convt_error *err);
+
+/* Activations with arguments of their own are layers in Keras: ReLU, LeakyReLU, ELU. */
+typedef struct convti_activation_layer {
+    const char *class_name, *snake_name;
+    convt_activation_kind kind;
+    double negative_slope; /* default of the layer, which may differ from the function's */
+} convti_activation_layer;
+extern const convti_activation_layer convti_activation_layers[];
+extern const int convti_activation_layer_count;
+
+#endif

@@ -1,0 +1,15 @@
+/* .npz beyond the public functions: one array of many, and what else an archive holds. */
+#ifndef CONVTI_NPZ_H
+#define CONVTI_NPZ_H
+
+#include "convt/io.h"
+
+/* The array that the first of `names` (NULL-terminated) found names, or the only one. Nothing
+ * else is read. */
+convt_status convti_npz_read_one(const char *path, const char *const names[], convt_array *array,
+                                 convt_error *err);
+
+/* False also where the file is no archive. */
+bool convti_npz_has_member(const char *path, const char *member);
+
+#endif

@@ -1,0 +1,142 @@
+#include "random_config.h"
+
+#include <stdio.h>
+
+#include "values.h"
+
+static int64_t pick(uint64_t *state, int64_t low, int64_t high)
+{
+    return low + (int64_t)(values_next(state) % (uint64_t)(high - low + 1));
+}
+
+static int64_t or_1(int64_t v)
+{
+    return v ? v : 1;
+}
+
+static naive_axis axis_of(const convt_config *c, int64_t in, int64_t kernel, int64_t stride,
+                          int64_t dilation, int64_t padding)
+{
+    return (naive_axis){in,
+                        kernel,
+                        or_1(stride),
+                        or_1(dilation),
+                        c->padding == CONVT_SAME,
+                        c->output_padding.set ? padding : -1};
+}
+
+naive_problem naive_of_config(const convt_config *c, int64_t n)
+{
+    return (naive_problem){
+        .n = n,
+        .channels = c->input.c,
+        .filters = c->filters,
+        .h = axis_of(c, c->input.h, c->kernel_size.h, c->strides.h, c->dilation_rate.h,
+                     c->output_padding.h),
+        .w = axis_of(c, c->input.w, c->kernel_size.w, c->strides.w, c->dilation_rate.w,
+                     c->output_padding.w),
+        .channels_first = c->data_format == CONVT_CHANNELS_FIRST,
+    };
+}
+
+static convt_config draw_config(uint64_t *state)
+{
+    convt_config c = {.input = {pick(state, 1, 7), pick(state, 1, 7), 0},
+                      .max_batch = pick(state, 1, 3)};
+    /* Mostly few channels; sometimes enough to fill vectors and to leave a remainder. */
+    c.input.c = pick(state, 0, 3) ? pick(state, 1, 5) : pick(state, 6, 40);
+    c.filters = pick(state, 0, 3) ? pick(state, 1, 5) : pick(state, 6, 40);
+    c.kernel_size = (convt_hw){pick(state, 1, 5), pick(state, 1, 5)};
+    if (pick(state, 0, 3))
+        c.strides = (convt_hw){pick(state, 1, 4), pick(state, 1, 4)};
+    else
+        c.dilation_rate = (convt_hw){pick(state, 1, 3), pick(state, 1, 3)};
+    c.padding = pick(state, 0, 1) ? CONVT_SAME : CONVT_VALID;
+    if (pick(state, 0, 2) == 0)
+        c.output_padding = CONVT_SET_HW(pick(state, 0, or_1(c.strides.h) - 1),
+                                        pick(state, 0, or_1(c.strides.w) - 1));
+    c.data_format = pick(state, 0, 1) ? CONVT_CHANNELS_FIRST : CONVT_CHANNELS_LAST;
+    c.dtype = pick(state, 0, 1) ? CONVT_FLOAT64 : CONVT_FLOAT32;
+    c.no_bias = pick(state, 0, 4) == 0;
+    c.seed = values_next(state);
+    return c;
+}
+
+convt_config random_config(uint64_t seed)
+{
+    uint64_t state = seed * 0x9E3779B97F4A7C15u + 1;
+    convt_config c;
+    naive_problem p;
+    values_next(&state);
+    do { /* an even kernel, same, output_padding 0: nothing may be left of a single row */
+        c = draw_config(&state);
+        p = naive_of_config(&c, 1);
+    } while (naive_out(&p.h) < 1 || naive_out(&p.w) < 1);
+    return c;
+}
+
+convt_config random_wrong_config(uint64_t seed, const char **field)
+{
+    uint64_t state = ~seed * 0x9E3779B97F4A7C15u;
+    convt_config c = random_config(seed);
+    switch (pick(&state, 0, 8)) {
+    case 0:
+        c.filters = -pick(&state, 0, 3);
+        *field = "filters";
+        break;
+    case 1:
+        c.kernel_size.h = -pick(&state, 0, 3);
+        *field = "kernel_size";
+        break;
+    case 2:
+        c.kernel_size.w = -pick(&state, 0, 3);
+        *field = "kernel_size";
+        break;
+    case 3:
+        c.strides = (convt_hw){2, -pick(&state, 0, 3)};
+        *field = "strides";
+        break;
+    case 4:
+        c.dilation_rate = (convt_hw){-pick(&state, 1, 3), 1};
+        *field = "dilation_rate";
+        break;
+    case 5:
+        c.input.c = -pick(&state, 0, 3);
+        *field = "input";
+        break;
+    case 6:
+        c.output_padding = CONVT_SET_HW(or_1(c.strides.h), 0);
+        *field = "output_padding";
+        break;
+    case 7:
+        c.max_batch = -pick(&state, 1, 3);
+        *field = "max_batch";
+        break;
+    default:
+        c.strides = c.dilation_rate = (convt_hw){2, 2};
+        c.output_padding.set = false;
+        *field = "strides";
+        break;
+    }
+    return c;
+}
+
+const char *config_text(const convt_config *c, char *buffer, size_t size)
+{
+    char padding[64] = "None";
+    if (c->output_padding.set)
+        snprintf(padding, sizeof padding, "(%lld,%lld)", (long long)c->output_padding.h,
+                 (long long)c->output_padding.w);
+    snprintf(buffer, size,
+             "input %lldx%lldx%lld, filters %lld, kernel (%lld,%lld), strides (%lld,%lld), "
+             "dilation (%lld,%lld), %s, "
+             "output_padding %s, %s, %s%s",
+             (long long)c->input.h, (long long)c->input.w, (long long)c->input.c,
+             (long long)c->filters, (long long)c->kernel_size.h, (long long)c->kernel_size.w,
+             (long long)or_1(c->strides.h), (long long)or_1(c->strides.w),
+             (long long)or_1(c->dilation_rate.h), (long long)or_1(c->dilation_rate.w),
+             c->padding == CONVT_SAME ? "same" : "valid", padding,
+             c->data_format == CONVT_CHANNELS_FIRST ? "channels_first" : "channels_last",
+             c->dtype == CONVT_FLOAT64 ? "float64" : "float32", c->no_bias ? ", no bias" : "");
+    return buffer;
+}

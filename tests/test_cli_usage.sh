@@ -1,0 +1,63 @@
+#!/bin/sh
+# The command line: help, version, and the line and exit code of everything that is refused there.
+. "${CONVT_SOURCE_DIR:?}/tests/cli/helpers.sh"
+
+expect 0 "$convt" --version
+grep -q '^convt [0-9]*\.[0-9]*\.[0-9]*$' out || wrong "--version says $(cat out)"
+expect 0 "$convt" --help
+for command in train predict sample info; do
+    grep -q "^  $command " out || wrong "$command is not in --help"
+done
+for command in train predict sample info; do
+    expect 0 "$convt" "$command" --help
+    grep -q "^usage: convt $command" out || wrong "$command --help has no usage line"
+    [ ! -s err ] || wrong "$command --help writes to stderr"
+    awk 'length > 130 { exit 1 }' out || wrong "$command --help is wider than 130 columns"
+done
+for name in data x y model out epochs batch-size loss from-logits optimizer codes codes-learning-rate no-shuffle seed threads \
+    validation-split resume force quiet help; do
+    "$convt" train --help | grep -q -e "--$name" || wrong "--$name is not in train --help"
+done
+
+refused 2 'command is missing'
+refused 2 'no such command' paint
+refused 2 'no such option' --paint
+refused 2 'no such option' train --bathc-size 3
+grep -q -e '--bathc-size' err || wrong "the option is not named: $(cat err)"
+refused 2 'no such option' train -q
+refused 2 'unexpected argument "extra"' train extra
+refused 2 'missing' train --out
+refused 2 'given twice' train --seed 1 --seed 2
+refused 2 'takes no argument' train --quiet=yes
+refused 2 '"0" is not an integer of at least 1\|"0" is not an integer from 1' train --batch-size 0
+grep -q '^convt: --batch-size: ' err || wrong "--batch-size is not named: $(cat err)"
+refused 2 '"0"' train --batch-size=0
+refused 2 '"-3"' train --epochs -3
+refused 2 '"12x"' train --epochs 12x
+refused 2 '""' train --epochs ''
+refused 2 '"99999999999999999999"' train --epochs 99999999999999999999
+refused 2 '"-1"' train --seed -1
+refused 2 '"1"' train --validation-split 1
+refused 2 '"nan"' train --validation-split nan
+refused 2 '"inf"' train --codes-learning-rate inf
+refused 2 '"-2"' train --threads -2
+refused 2 'empty' train --out ''
+refused 2 'hinge2' train --loss hinge2
+refused 2 'logits' train --loss mse --from-logits
+refused 2 '^convt: --y: ' train --x x.npy
+refused 2 '^convt: --x: ' train --y y.npy
+refused 2 '^convt: --codes: ' train --x x.npy --y y.npy --codes 3
+refused 2 '^convt: --force: ' train --resume --force
+refused 2 '--model' predict
+refused 2 '--out' predict --model m.npz --in x.npy
+refused 2 '--run' sample
+refused 2 'I J' sample --run r --out g.png --interpolate 1
+refused 2 '"x"' sample --run r --out g.png --interpolate 1 x
+refused 2 'FILE' info
+absent convt-run
+
+# A line feed in a name does not make two lines of the message.
+refused 1 'a?b' train --data "a
+b"
+
+finish

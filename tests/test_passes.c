@@ -1,0 +1,341 @@
+/*
+ * Forward and all gradients against the oracle, for every ISA, dtype, layout and random geometry; the same bits for any number
+ * of threads; the adjoint identity.
+ */
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/close.h"
+#include "support/isa.h"
+#include "support/naive.h"
+#include "support/random_config.h"
+#include "support/values.h"
+
+/* One layer with its tensors and what a run of both passes gave. */
+struct bench {
+    convt_config cfg;
+    int64_t n;
+    convt_layer *layer;
+    convt_view x, dy, y, dx;
+    convt_parameter rows[2];
+    int count;
+};
+
+static struct bench set_up(const convt_config *cfg, int64_t n, uint64_t seed)
+{
+    struct bench b = {.cfg = *cfg, .n = n};
+    convt_error err;
+    b.cfg.max_batch = n;
+    b.cfg.bias_initializer = (convt_initializer){.kind = CONVT_RANDOM_UNIFORM};
+    b.cfg.seed = seed;
+    assert_int_equal(convt_layer_create(&b.layer, &b.cfg, &err), CONVT_OK);
+    convt_shape o = convt_layer_output(b.layer), i = cfg->input;
+    b.x = values_new(cfg->dtype, n, i.h, i.w, i.c);
+    b.dx = values_new(cfg->dtype, n, i.h, i.w, i.c);
+    b.y = values_new(cfg->dtype, n, o.h, o.w, o.c);
+    b.dy = values_new(cfg->dtype, n, o.h, o.w, o.c);
+    values_random(b.x, seed + 1, -1, 1);
+    values_random(b.dy, seed + 2, -1, 1);
+    b.count = convt_layer_parameters(b.layer, b.rows);
+    return b;
+}
+
+static void run(struct bench *b)
+{
+    assert_int_equal(convt_forward(b->layer, convt_read(b->x), b->y), CONVT_OK);
+    assert_int_equal(convt_backward(b->layer, convt_read(b->x), convt_read(b->y), convt_read(b->dy), b->dx), CONVT_OK);
+}
+
+static void tear_down(struct bench *b)
+{
+    values_free(b->x);
+    values_free(b->dx);
+    values_free(b->y);
+    values_free(b->dy);
+    convt_layer_destroy(b->layer);
+}
+
+/* 4 * eps * K * max|a| * max|b|, K terms a sum: what any order of summation keeps to. */
+static double tolerance(convt_dtype dtype, double terms)
+{
+    return 4 * (dtype == CONVT_FLOAT64 ? DBL_EPSILON : (double)FLT_EPSILON) * (terms + 2);
+}
+
+static void check_against_oracle(struct bench *b)
+{
+    naive_problem p = naive_of_config(&b->cfg, b->n);
+    int64_t outputs = values_count(convt_read(b->y)), inputs = values_count(convt_read(b->x));
+    int64_t weights = values_count(convt_read(b->rows[0].value)), taps = p.h.kernel * p.w.kernel;
+    double *x = values_doubles(convt_read(b->x)), *dy = values_doubles(convt_read(b->dy));
+    double *w = values_doubles(convt_read(b->rows[0].value));
+    double *bias = b->count > 1 ? values_doubles(convt_read(b->rows[1].value)) : NULL;
+    double *y = calloc((size_t)outputs + 1, sizeof *y), *dx = calloc((size_t)inputs + 1, sizeof *dx);
+    double *dw = calloc((size_t)weights, sizeof *dw), *db = calloc((size_t)p.filters, sizeof *db);
+    naive_forward(&p, x, w, bias, y);
+    naive_backward(&p, x, w, dy, dx, dw, db);
+
+    int64_t pixels = outputs / p.filters;
+    assert_all_close(convt_read(b->y), y, 0, tolerance(b->cfg.dtype, (double)(taps * p.channels)));
+    assert_all_close(convt_read(b->dx), dx, 0, tolerance(b->cfg.dtype, (double)(taps * p.filters)));
+    assert_all_close(convt_read(b->rows[0].gradient), dw, 0, tolerance(b->cfg.dtype, (double)pixels));
+    if (bias)
+        assert_all_close(convt_read(b->rows[1].gradient), db, 0, tolerance(b->cfg.dtype, (double)pixels));
+    free(x), free(dy), free(w), free(bias), free(y), free(dx), free(dw), free(db);
+}
+
+static void check_random_configs(const char *isa, void *context)
+{
+    (void)context;
+    for (uint64_t seed = 0; seed < 150; seed++) {
+        convt_config cfg = random_config(seed);
+        if (seed % 5 == 0) { /* beyond one tile in every direction */
+            cfg.filters = 1 + (int64_t)(seed * 7 % 70);
+            cfg.input.c = 1 + (int64_t)(seed * 13 % 90);
+        }
+        struct bench b = set_up(&cfg, 1 + (int64_t)seed % 5, seed);
+        assert_string_equal(convt_layer_isa(b.layer), isa);
+        run(&b);
+        check_against_oracle(&b);
+        tear_down(&b);
+    }
+}
+
+static void agrees_with_the_oracle_on_random_configs(void **state)
+{
+    (void)state;
+    for_each_isa(check_random_configs, NULL);
+}
+
+/* Every number of filters and channels around the tile sizes, where panels, tails and the few-column kernels take turns. */
+static void check_tails(const char *isa, void *context)
+{
+    (void)isa;
+    (void)context;
+    static const int64_t sizes[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 48, 63, 64, 65, 80};
+    const int count = sizeof sizes / sizeof *sizes;
+    for (int f = 0; f < count; f++)
+        for (int c = 0; c < count; c++) {
+            convt_config cfg = {.input = {4, 3, sizes[c]},
+                                .filters = sizes[f],
+                                .kernel_size = {3, 2},
+                                .strides = {1 + f % 2, 1 + c % 2},
+                                .padding = (f + c) % 2 ? CONVT_SAME : CONVT_VALID,
+                                .data_format = (f + c) % 3 == 0 ? CONVT_CHANNELS_FIRST : CONVT_CHANNELS_LAST,
+                                .dtype = (f * count + c) % 2 ? CONVT_FLOAT64 : CONVT_FLOAT32};
+            struct bench b = set_up(&cfg, 3, (uint64_t)(f * count + c));
+            run(&b);
+            check_against_oracle(&b);
+            tear_down(&b);
+        }
+}
+
+static void agrees_with_the_oracle_at_every_tile_tail(void **state)
+{
+    (void)state;
+    for_each_isa(check_tails, NULL);
+}
+
+/* Maps large enough for several slabs, bands, chunks, blocks and parts. */
+static const convt_config large[] = {
+    {.input = {40, 37, 24}, .filters = 20, .kernel_size = {3, 3}, .strides = {2, 2}, .padding = CONVT_SAME},
+    {.input = {33, 41, 32}, .filters = 1, .kernel_size = {3, 3}, .padding = CONVT_SAME},
+    {.input = {20, 20, 40}, .filters = 3, .kernel_size = {4, 4}, .strides = {2, 2}, .padding = CONVT_SAME},
+    {.input = {1, 1, 32}, .filters = 64, .kernel_size = {7, 7}},
+    {.input = {5, 60, 130}, .filters = 18, .kernel_size = {2, 2}, .strides = {2, 2}, .data_format = CONVT_CHANNELS_FIRST},
+    {.input = {64, 64, 9}, .filters = 1, .kernel_size = {9, 9}, .strides = {2, 2}, .padding = CONVT_SAME},
+};
+
+static void check_large(const char *isa, void *context)
+{
+    (void)isa;
+    (void)context;
+    for (size_t i = 0; i < sizeof large / sizeof *large; i++)
+        for (int d = 0; d < 2; d++) {
+            convt_config cfg = large[i];
+            cfg.dtype = d ? CONVT_FLOAT64 : CONVT_FLOAT32;
+            struct bench b = set_up(&cfg, i == 3 ? 70 : 3, i);
+            run(&b);
+            check_against_oracle(&b);
+            tear_down(&b);
+        }
+}
+
+static void agrees_with_the_oracle_on_large_maps(void **state)
+{
+    (void)state;
+    for_each_isa(check_large, NULL);
+}
+
+/* ---- the same bits ---- */
+
+static size_t bytes(convt_view v)
+{
+    return (size_t)values_count(convt_read(v)) * (v.dtype == CONVT_FLOAT64 ? 8 : 4);
+}
+
+static void check_threads(const convt_config *cfg, int64_t n, uint64_t seed)
+{
+    static const int threads[] = {1, 2, 3, 7};
+    struct bench first = {0};
+    for (int t = 0; t < 4; t++) {
+        convt_config c = *cfg;
+        c.threads = threads[t];
+        struct bench b = set_up(&c, n, seed);
+        run(&b);
+        if (t == 0) {
+            first = b;
+            continue;
+        }
+        assert_same_bits(b.y.data, first.y.data, bytes(b.y));
+        assert_same_bits(b.dx.data, first.dx.data, bytes(b.dx));
+        for (int i = 0; i < b.count; i++)
+            assert_same_bits(b.rows[i].gradient.data, first.rows[i].gradient.data, bytes(b.rows[i].gradient));
+        tear_down(&b);
+    }
+    tear_down(&first);
+}
+
+static void check_bits(const char *isa, void *context)
+{
+    (void)isa;
+    (void)context;
+    for (uint64_t seed = 0; seed < 50; seed++) {
+        convt_config cfg = random_config(1000 + seed);
+        cfg.activation.kind = (convt_activation_kind)(seed % 7);
+        cfg.activity_regularizer.kind = seed % 2 ? CONVT_L2 : CONVT_NO_REGULARIZER;
+        check_threads(&cfg, 1 + (int64_t)seed % 4, seed);
+    }
+    for (size_t i = 0; i < sizeof large / sizeof *large; i++)
+        check_threads(&large[i], 3, i);
+}
+
+static void bits_do_not_depend_on_threads(void **state)
+{
+    (void)state;
+    for_each_isa(check_bits, NULL);
+}
+
+static void bits_do_not_depend_on_capacity_or_history(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        convt_config cfg = random_config(2000 + seed);
+        cfg.activation.kind = CONVT_TANH;
+        struct bench exact = set_up(&cfg, 2, seed);
+        run(&exact);
+        convt_config roomy = exact.cfg;
+        roomy.max_batch = 9;
+        convt_layer *layer;
+        assert_int_equal(convt_layer_create(&layer, &roomy, NULL), CONVT_OK);
+        convt_view y = values_new(cfg.dtype, exact.y.n, exact.y.h, exact.y.w, exact.y.c);
+        convt_view dx = values_new(cfg.dtype, exact.x.n, exact.x.h, exact.x.w, exact.x.c);
+        for (int twice = 0; twice < 2; twice++) {
+            assert_int_equal(convt_forward(layer, convt_read(exact.x), y), CONVT_OK);
+            assert_int_equal(convt_backward(layer, convt_read(exact.x), convt_read(y), convt_read(exact.dy), dx), CONVT_OK);
+            assert_same_bits(y.data, exact.y.data, bytes(y));
+            assert_same_bits(dx.data, exact.dx.data, bytes(dx));
+        }
+        values_free(y);
+        values_free(dx);
+        convt_layer_destroy(layer);
+        tear_down(&exact);
+    }
+}
+
+/* ---- the adjoint identity: without bias and activation, sum y*dy = sum x*dx = sum w*dw ---- */
+
+static double inner(convt_view a, convt_view b)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < values_count(convt_read(a)); i++)
+        sum += values_get(convt_read(a), i) * values_get(convt_read(b), i);
+    return sum;
+}
+
+static void check_adjoint(const char *isa, void *context)
+{
+    (void)isa;
+    (void)context;
+    for (uint64_t seed = 0; seed < 60; seed++) {
+        convt_config cfg = random_config(3000 + seed);
+        cfg.no_bias = true;
+        cfg.dtype = CONVT_FLOAT64;
+        struct bench b = set_up(&cfg, 2, seed);
+        run(&b);
+        double y = inner(b.y, b.dy), x = inner(b.x, b.dx), w = inner(b.rows[0].value, b.rows[0].gradient);
+        assert_close(x, y, 1e-12, 1e-11);
+        assert_close(w, y, 1e-12, 1e-11);
+        tear_down(&b);
+    }
+}
+
+static void passes_are_adjoint(void **state)
+{
+    (void)state;
+    for_each_isa(check_adjoint, NULL);
+}
+
+/* ---- small print of the header ---- */
+
+static void an_empty_batch_gives_empty_outputs_and_zero_gradients(void **state)
+{
+    (void)state;
+    convt_config cfg = {.input = {3, 3, 4}, .filters = 5, .kernel_size = {2, 2}, .kernel_regularizer = {CONVT_L2}};
+    struct bench b = set_up(&cfg, 2, 1);
+    run(&b);
+    b.x.n = b.y.n = b.dy.n = b.dx.n = 0;
+    b.x.data = b.y.data = b.dy.data = NULL;
+    run(&b);
+    for (int64_t i = 0; i < values_count(convt_read(b.rows[0].value)); i++) {
+        double w = values_get(convt_read(b.rows[0].value), i), dw = values_get(convt_read(b.rows[0].gradient), i);
+        assert_close(dw, 2 * (double)0.01f * w, 1e-5, 0);
+    }
+    assert_close(values_get(convt_read(b.rows[1].gradient), 0), 0, 0, 0);
+    tear_down(&b);
+}
+
+static void positions_without_taps_hold_the_activated_bias(void **state)
+{
+    (void)state;
+    convt_config cfg = {.input = {2, 2, 3}, .filters = 2, .kernel_size = {1, 1}, .strides = {3, 3}, .padding = CONVT_SAME};
+    struct bench b = set_up(&cfg, 1, 5);
+    run(&b);
+    for (int f = 0; f < 2; f++)
+        assert_close(values_get(convt_read(b.y), 2 + f), values_get(convt_read(b.rows[1].value), f), 0, 0);
+    tear_down(&b);
+}
+
+static void dx_may_be_left_out(void **state)
+{
+    (void)state;
+    convt_config cfg = {.input = {4, 4, 9}, .filters = 6, .kernel_size = {3, 3}, .activation = {CONVT_RELU}};
+    struct bench b = set_up(&cfg, 2, 3);
+    run(&b);
+    size_t size = bytes(b.rows[0].gradient);
+    void *dw = malloc(size);
+    memcpy(dw, b.rows[0].gradient.data, size);
+    memset(b.rows[0].gradient.data, 0x7f, size);
+    assert_int_equal(convt_backward(b.layer, convt_read(b.x), convt_read(b.y), convt_read(b.dy), CONVT_NONE), CONVT_OK);
+    assert_same_bits(b.rows[0].gradient.data, dw, size);
+    free(dw);
+    tear_down(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(agrees_with_the_oracle_on_random_configs),
+        cmocka_unit_test(agrees_with_the_oracle_at_every_tile_tail),
+        cmocka_unit_test(agrees_with_the_oracle_on_large_maps),
+        cmocka_unit_test(bits_do_not_depend_on_threads),
+        cmocka_unit_test(bits_do_not_depend_on_capacity_or_history),
+        cmocka_unit_test(passes_are_adjoint),
+        cmocka_unit_test(an_empty_batch_gives_empty_outputs_and_zero_gradients),
+        cmocka_unit_test(positions_without_taps_hold_the_activated_bias),
+        cmocka_unit_test(dx_may_be_left_out),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

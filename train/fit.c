@@ -1,0 +1,145 @@
+/*
+ * The loop over epochs:
+ *
+ *     shuffle; every batch: step, on_batch; held-out samples; on_epoch
+ *
+ * An epoch's order depends on the seed and its number alone, so a run continues from its counters without the state of a
+ * generator. Means are those of Keras: over samples, of the losses of their batches.
+ */
+#include <math.h>
+
+#include "rng.h"
+#include "sgd.h"
+#include "status.h"
+#include "trainer.h"
+
+enum { STREAM = 0x6f726472 }; /* "ordr": apart from what else a seed is used for */
+
+/* Fisher-Yates from the identity. */
+static void order_samples(convt_trainer *t)
+{
+    convti_rng rng = convti_rng_start(convti_mix(t->cfg.seed, STREAM), (uint64_t)t->epochs_done);
+    for (int64_t i = 0; i < t->train_count; i++)
+        t->order[i] = i;
+    for (int64_t i = t->train_count - 1; i > 0 && !t->cfg.no_shuffle; i--) {
+        const int64_t j = (int64_t)convti_rng_below(&rng, (uint64_t)i + 1), swapped = t->order[i];
+        t->order[i] = t->order[j];
+        t->order[j] = swapped;
+    }
+}
+
+/* Means over consecutive samples of the data, in batches. */
+static convt_status means(convt_trainer *t, int64_t first, int64_t count, convti_purpose purpose, convt_loss_value *mean)
+{
+    *mean = (convt_loss_value){0, 0};
+    for (int64_t done = 0; done < count; done += t->cfg.batch_size) {
+        const int64_t rest = count - done, n = rest < t->cfg.batch_size ? rest : t->cfg.batch_size;
+        convt_loss_value value;
+        convt_status status = convti_batch(t, (convti_samples){NULL, first + done, n}, purpose, &value);
+        if (status)
+            return status;
+        mean->loss += value.loss * (double)n;
+        mean->mse += value.mse * (double)n;
+    }
+    if (count > 0) {
+        mean->loss /= (double)count;
+        mean->mse /= (double)count;
+    }
+    return CONVT_OK;
+}
+
+static int64_t samples_done(const convt_trainer *t)
+{
+    const int64_t samples = (int64_t)t->batches_done * t->cfg.batch_size;
+    return samples < t->train_count ? samples : t->train_count;
+}
+
+static convt_progress progress_of(const convt_trainer *t)
+{
+    const int64_t samples = samples_done(t), steps = convt_sgd_iterations(t->cfg.sgd);
+    return (convt_progress){
+        .epoch = (int64_t)t->epochs_done + 1,
+        .epochs = t->cfg.epochs,
+        .batch = (int64_t)t->batches_done,
+        .batches = t->batches,
+        .samples = samples,
+        .loss = t->loss_sum / (double)samples,
+        .mse = t->mse_sum / (double)samples,
+        .val_loss = (double)NAN,
+        .val_mse = (double)NAN,
+        .learning_rate = convt_schedule_rate(&t->cfg.sgd->cfg, steps > 0 ? steps - 1 : 0),
+    };
+}
+
+static bool goes_on(const convt_trainer *t, bool (*callback)(void *, const convt_progress *), convt_progress progress)
+{
+    return !callback || callback(t->cfg.context, &progress);
+}
+
+static convt_status stopped(convt_trainer *t, convt_progress progress)
+{
+    return convti_fail(&t->error, CONVT_STOPPED, NULL, "a callback stopped the run in epoch %lld after batch %lld",
+                       (long long)progress.epoch, (long long)progress.batch);
+}
+
+static convt_status next_batch(convt_trainer *t)
+{
+    const int64_t first = samples_done(t), rest = t->train_count - first;
+    const int64_t n = rest < t->cfg.batch_size ? rest : t->cfg.batch_size;
+    convt_loss_value value;
+    convt_status status = convti_batch(t, (convti_samples){t->order, first, n}, CONVTI_TRAIN, &value);
+    if (status)
+        return status;
+    t->loss_sum += value.loss * (double)n;
+    t->mse_sum += value.mse * (double)n;
+    t->batches_done += 1;
+    const convt_progress progress = progress_of(t);
+    return goes_on(t, t->cfg.on_batch, progress) ? CONVT_OK : stopped(t, progress);
+}
+
+/* Held-out samples never touch the weights. Where inputs are learned, theirs must be too, or they would mean nothing. */
+static convt_status end_epoch(convt_trainer *t)
+{
+    convt_progress progress = progress_of(t);
+    if (t->held_out > 0) {
+        const convti_purpose purpose = t->code_slopes ? CONVTI_LEARN_CODES : CONVTI_EVALUATE;
+        convt_loss_value mean;
+        convt_status status = means(t, t->train_count, t->held_out, purpose, &mean);
+        if (status)
+            return status;
+        progress.val_loss = mean.loss;
+        progress.val_mse = mean.mse;
+    }
+    t->epochs_done += 1;
+    t->batches_done = 0;
+    t->loss_sum = t->mse_sum = 0;
+    return goes_on(t, t->cfg.on_epoch, progress) ? CONVT_OK : stopped(t, progress);
+}
+
+convt_status convt_fit(convt_trainer *trainer)
+{
+    convti_clear(&trainer->error);
+    while (trainer->epochs_done < (double)trainer->cfg.epochs) {
+        convt_status status = CONVT_OK;
+        order_samples(trainer);
+        while (!status && trainer->batches_done < (double)trainer->batches)
+            status = next_batch(trainer);
+        if (!status)
+            status = end_epoch(trainer);
+        if (status)
+            return status;
+    }
+    return CONVT_OK;
+}
+
+convt_status convt_evaluate(convt_trainer *trainer, int64_t first, int64_t count, convt_loss_value *value)
+{
+    convti_clear(&trainer->error);
+    if (first < 0 || count < 0 || first > trainer->cfg.data.count || count > trainer->cfg.data.count - first)
+        return convti_fail(&trainer->error, CONVT_INVALID_ARGUMENT, "first",
+                           "samples %lld .. %lld + %lld are not all within 0 .. %lld", (long long)first, (long long)first,
+                           (long long)count, (long long)trainer->cfg.data.count);
+    if (!value)
+        return convti_fail(&trainer->error, CONVT_INVALID_ARGUMENT, "value", "is NULL");
+    return means(trainer, first, count, CONVTI_EVALUATE, value);
+}

@@ -1,0 +1,70 @@
+/*
+ * Learned inputs in one precision: the random projection  c[d] = sum over e of s[e] * P[e,d],  its standardization
+ * c[d] = (c[d] - mean) / deviation  over the samples, and the descent  c -= rate * dc.
+ */
+#include "../codes.h"
+
+#include <tgmath.h>
+
+#include "real.h"
+#include "rng.h"
+
+void FN(convti_codes_matrix)(uint64_t seed, int64_t panel, int64_t elements, int64_t components, void *matrix)
+{
+    real *p = (real *)matrix + panel * elements * CONVTI_PANEL;
+    convti_rng rng = convti_rng_start(seed, (uint64_t)panel);
+    const int64_t columns = components - panel * CONVTI_PANEL;
+    for (int64_t e = 0; e < elements; e++)
+        for (int64_t d = 0; d < CONVTI_PANEL; d++)
+            *p++ = d < columns ? (real)convti_rng_normal(&rng) : 0;
+}
+
+static void project_panel(const real *restrict sample, int64_t elements, const real *restrict p, int64_t columns,
+                          real *restrict code)
+{
+    real sum[CONVTI_PANEL] = {0};
+    for (int64_t e = 0; e < elements; e++)
+        for (int d = 0; d < CONVTI_PANEL; d++)
+            sum[d] += sample[e] * p[e * CONVTI_PANEL + d];
+    for (int64_t d = 0; d < columns; d++)
+        code[d] = sum[d];
+}
+
+void FN(convti_codes_project)(const void *sample, int64_t elements, const void *matrix, int64_t components, void *codes)
+{
+    for (int64_t d = 0; d < components; d += CONVTI_PANEL) {
+        const int64_t columns = components - d < CONVTI_PANEL ? components - d : CONVTI_PANEL;
+        project_panel(sample, elements, (const real *)matrix + d * elements, columns, (real *)codes + d);
+    }
+}
+
+void FN(convti_codes_standardize)(void *codes, int64_t count, int64_t stride, int64_t component)
+{
+    real *c = (real *)codes + component;
+    double mean = 0, square = 0;
+    for (int64_t i = 0; i < count; i++)
+        mean += (double)c[i * stride];
+    mean /= (double)count;
+    for (int64_t i = 0; i < count; i++)
+        square += ((double)c[i * stride] - mean) * ((double)c[i * stride] - mean);
+    const double deviation = sqrt(square / (double)count);
+    /* Equal samples differ from their mean by its rounding alone, which must not be blown up. */
+    const double scale = deviation > 1e-12 * fabs(mean) ? 1 / deviation : 0;
+    for (int64_t i = 0; i < count; i++)
+        c[i * stride] = (real)(((double)c[i * stride] - mean) * scale);
+}
+
+void FN(convti_codes_fix)(void *codes, int64_t count, int64_t stride)
+{
+    real *c = codes;
+    for (int64_t i = 0; i < count; i++)
+        c[i * stride] = 1;
+}
+
+void FN(convti_codes_descend)(void *code, const void *slope, int64_t first, int64_t components, double rate)
+{
+    real *c = code;
+    const real *d = slope, step = (real)rate;
+    for (int64_t i = first; i < components; i++)
+        c[i] -= step * d[i];
+}

@@ -1,0 +1,56 @@
+/* The trainer: what fit.c, batch.c and checkpoint.c share. */
+#ifndef CONVT_TRAINER_H
+#define CONVT_TRAINER_H
+
+#include "alloc.h"
+#include "convt/train.h"
+#include "tree.h"
+
+struct convt_trainer {
+    convti_arena arena;
+    convt_error error;
+    convt_trainer_config cfg; /* with defaults filled in */
+    convt_dtype dtype;
+    convt_shape input, output;
+    int64_t train_count, held_out; /* samples 0 .. train_count, and the last ones */
+    int64_t leaf_size, batches;
+
+    int64_t *order;    /* of the training samples in this epoch */
+    int64_t *index;    /* of a leaf that follows no order */
+    void *x, *target;  /* of one leaf */
+    void *dy;
+    void *code_slopes; /* dx of a whole batch; NULL without codes */
+    convti_tree tree;
+
+    /* What a run continues from, beside parameters, velocities and codes. Doubles, because they are saved as such. */
+    double epochs_done, batches_done; /* the latter in the present epoch */
+    double loss_sum, mse_sum;         /* over the samples of the present epoch */
+};
+
+/* Samples first .. first + count of order, or of the data where order is NULL. */
+typedef struct convti_samples {
+    const int64_t *order;
+    int64_t first, count;
+} convti_samples;
+
+/* LEARN_CODES: weights stay, codes descend. */
+typedef enum convti_purpose { CONVTI_EVALUATE, CONVTI_LEARN_CODES, CONVTI_TRAIN } convti_purpose;
+
+/* One batch; its loss is that before the step. NaN or infinite losses are refused where weights would be trained on them. */
+convt_status convti_batch(convt_trainer *trainer, convti_samples samples, convti_purpose purpose, convt_loss_value *value);
+
+/* ---- codes ---- */
+
+convt_status convti_codes_check(const convt_codes *codes, int64_t count, convt_dtype dtype, convt_shape input,
+                                convt_error *err);
+void convti_codes_gather(const convt_codes *codes, const int64_t *index, int64_t n, convt_view x);
+
+/* Codes of the samples -= learning_rate * batch * dx, where dx holds their slopes of the mean over the batch. */
+void convti_codes_step(const convt_codes *codes, convti_samples samples, const void *dx);
+
+static inline int64_t convti_sample(convti_samples samples, int64_t k)
+{
+    return samples.order ? samples.order[samples.first + k] : samples.first + k;
+}
+
+#endif

@@ -1,0 +1,45 @@
+/* The tree over the leaves of a batch. */
+#include "tree.h"
+
+#include "pieces.h"
+
+enum { PARALLEL_FROM = 4 }; /* pieces */
+
+convti_merge convti_merge_of(int64_t leaf, bool last)
+{
+    const unsigned bits = (unsigned)leaf;
+    if (last)
+        return (convti_merge){bits, -1};
+    const unsigned trailing_ones = bits & ~(bits + 1);
+    return (convti_merge){trailing_ones, __builtin_popcount(trailing_ones)};
+}
+
+static void add_piece(const convti_tree *tree, convti_merge merge, int64_t index)
+{
+    const convti_piece piece = convti_piece_at(tree->rows, index);
+    const convt_view gradient = tree->rows[piece.row].gradient;
+    const void *source[CONVTI_MOST_SLOTS];
+    int n = 0;
+    for (int k = 0; k < CONVTI_MOST_SLOTS; k++)
+        if (merge.slots >> k & 1)
+            source[n++] = convti_element(tree->slot[k][piece.row], gradient.dtype, piece.first);
+    void *leaf = convti_element(gradient.data, gradient.dtype, piece.first);
+    void *sum = leaf;
+    if (merge.slot >= 0)
+        sum = convti_element(tree->slot[merge.slot][piece.row], gradient.dtype, piece.first);
+    if (gradient.dtype == CONVT_FLOAT32)
+        convti_tree_sum_f32(piece.count, leaf, source, n, sum);
+    else
+        convti_tree_sum_f64(piece.count, leaf, source, n, sum);
+}
+
+void convti_tree_add(const convti_tree *tree, int64_t leaf, bool last)
+{
+    const convti_merge merge = convti_merge_of(leaf, last);
+    if (last && merge.slots == 0)
+        return; /* a batch of one leaf */
+    const int64_t pieces = tree->pieces;
+#pragma omp parallel for schedule(static) num_threads(tree->threads) if (pieces >= PARALLEL_FROM)
+    for (int64_t i = 0; i < pieces; i++)
+        add_piece(tree, merge, i);
+}
