@@ -1,5 +1,6 @@
 /*
- * Curves as SVG; see chart.h. The drawing is 420 x 250 units, which a phone shows at nearly one to one.
+ * Curves as SVG; see chart.h. The drawing is 420 x 250 units, which a phone shows at nearly one to
+ * one.
  */
 #include "chart.h"
 
@@ -26,7 +27,7 @@ typedef struct ticks {
     double at[32];
 } ticks;
 
-/* ---- scales ------------------------------------------------------------------------------------------------------------------ */
+/* ---- scales ---------------------------------------------------------------------------------- */
 
 static double y_of(const scale *s, double value)
 {
@@ -49,7 +50,8 @@ static void widen(scale *s, double value)
     }
 }
 
-/* Logarithmic where the curve falls by more than half and stays positive: the end of a run is what one looks at. */
+/* Logarithmic where the curve falls by more than half and stays positive: the end of a run is what
+ * one looks at. */
 static scale choose_scale(const chart *c)
 {
     scale s = {false, INFINITY, -INFINITY};
@@ -79,10 +81,9 @@ static double nice_step(double range, int most)
 
 static void linear_ticks(const scale *s, ticks *t)
 {
-    double step = nice_step(s->high - s->low, MOST_TICKS - 1);
-    for (double at = ceil(s->low / step) * step; at <= s->high && t->count < MOST_TICKS + 2;
-         at += step)
-        t->at[t->count++] = fabs(at) < step / 2 ? 0 : at;
+    double step = nice_step(s->high - s->low, MOST_TICKS - 1), first = ceil(s->low / step);
+    for (int i = 0; (first + i) * step <= s->high && i < MOST_TICKS + 2; i++)
+        t->at[t->count++] = (first + i) * step;
 }
 
 /* Round numbers of each decade, the densest set that does not crowd. */
@@ -106,7 +107,7 @@ static void log_ticks(const scale *s, ticks *t)
     }
 }
 
-/* ---- marks ------------------------------------------------------------------------------------------------------------------ */
+/* ---- marks ----------------------------------------------------------------------------------- */
 
 static void write_axes(FILE *out, const chart *c, const scale *s)
 {

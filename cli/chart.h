@@ -1,5 +1,6 @@
 /*
- * A curve over epochs as inline SVG: colours and fonts come from the page's style sheet, so that it follows dark mode.
+ * A curve over epochs as inline SVG: colours and fonts come from the page's style sheet, so that it
+ * follows dark mode.
  */
 #ifndef CONVT_CHART_H
 #define CONVT_CHART_H

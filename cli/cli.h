@@ -1,8 +1,9 @@
 /*
  * What the commands share: exit codes, the one-line error, and the table of commands.
  *
- * Every error is one line on stderr, `convt: <where>: <what is wrong, with the value>`, and the exit code says whose fault it
- * was: 2 for the command line and configs, 1 for data, files and training.
+ * Every error is one line on stderr, `convt: <where>: <what is wrong, with the value>`, and the
+ * exit code says whose fault it was: 2 for the command line and configs, 1 for data, files and
+ * training.
  */
 #ifndef CONVT_CLI_H
 #define CONVT_CLI_H
@@ -20,12 +21,14 @@ enum exit_code {
 
 #define LENGTH(array) (sizeof(array) / sizeof(*(array)))
 
-/* Prints the line and returns `code`, so that a command can `return complain(...)`. Control characters become '?'. */
+/* Prints the line and returns `code`, so that a command can `return complain(...)`. Control
+ * characters become '?'. */
 int complain(int code, const char *where, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The line of a library error about a config or model: where is the field, or `option` where the error names none.
- * Returns 1 for files that cannot be read or are corrupt, 2 for everything else. */
+/* The line of a library error about a config or model: where is the field, or `option` where the
+ * error names none. Returns 1 for files that cannot be read or are corrupt, 2 for everything
+ * else. */
 int complain_config(const char *option, const convt_error *err);
 
 /* The line of a library error about data: `option` is where, and the exit code is 1. */

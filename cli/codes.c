@@ -1,5 +1,6 @@
 /*
- * Random codes. With c_i the codes of a run, m their mean and g_i independent standard normal numbers,
+ * Random codes. With c_i the codes of a run, m their mean and g_i independent standard normal
+ * numbers,
  *
  *   z = m + 1/sqrt(N) sum_i g_i (c_i - m)
  *

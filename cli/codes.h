@@ -1,5 +1,6 @@
 /*
- * Codes as points in space: random ones that look like those of a run, and the way from one to another.
+ * Codes as points in space: random ones that look like those of a run, and the way from one to
+ * another.
  */
 #ifndef CONVT_CLI_CODES_H
 #define CONVT_CLI_CODES_H
@@ -13,8 +14,8 @@ typedef struct code_set {
     int64_t count, size;
 } code_set;
 
-/* Writes n random codes, drawn from the normal distribution that has the mean and the covariance of the set. `out` has the
- * set's dtype. False where memory is out. */
+/* Writes n random codes, drawn from the normal distribution that has the mean and the covariance
+ * of the set. `out` has the set's dtype. False where memory is out. */
 bool codes_random(const code_set *codes, uint64_t seed, int64_t n, void *out);
 
 /* Writes n codes on the straight line from code i to code j, both included. */

@@ -36,7 +36,7 @@ static const char *element_name(convt_element element)
     return names[element];
 }
 
-/* ---- images -------------------------------------------------------------------------------------------------------------- */
+/* ---- images ---------------------------------------------------------------------------------- */
 
 static int64_t pixel_count(const convt_images *images)
 {
@@ -111,7 +111,7 @@ void pixels_channels_last(const float *from, convt_shape shape, bool channels_fi
     }
 }
 
-/* ---- checks -------------------------------------------------------------------------------------------------------------- */
+/* ---- checks ---------------------------------------------------------------------------------- */
 
 static value_range range_of(convt_element element, const void *data, int64_t count)
 {

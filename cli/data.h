@@ -1,6 +1,6 @@
 /*
- * Samples of a training run: images that stay bytes in memory and become numbers in [0, 1] when a batch is gathered, or two
- * arrays x and y.
+ * Samples of a training run: images that stay bytes in memory and become numbers in [0, 1] when a
+ * batch is gathered, or two arrays x and y.
  */
 #ifndef CONVT_DATA_H
 #define CONVT_DATA_H
@@ -20,7 +20,8 @@ convt_status image_gather(void *image_data, const int64_t *index, int64_t n, con
 /* One image as h*w*c numbers, channels last; bytes scaled to [0, 1], floats as they are. */
 void image_pixels(const convt_images *images, int64_t index, float *pixels);
 
-/* Reorders one sample of h x w pixels and c channels from the model's memory order to channels last. */
+/* Reorders one sample of h x w pixels and c channels from the model's memory order to channels
+ * last. */
 void pixels_channels_last(const float *from, convt_shape shape, bool channels_first, float *to);
 
 /* The smallest and largest value; NaN where there is any. */
@@ -30,13 +31,15 @@ typedef struct value_range {
 value_range image_range(const convt_images *images);
 value_range array_range(const convt_array *array);
 
-/* "60000x28x28x1 u8 1a2b3c4d": shape, element and checksum, so that --resume can tell other data. Needs 160 bytes. */
+/* "60000x28x28x1 u8 1a2b3c4d": shape, element and checksum, so that --resume can tell other data.
+ * Needs 160 bytes. */
 void image_fingerprint(const convt_images *images, char text[160]);
 void array_fingerprint(const convt_array *array, char text[160]);
 
 size_t element_size(convt_element element);
 
-/* The images that come along: in the working directory's examples/data, else installed. malloc'ed; NULL after an error line. */
+/* The images that come along: in the working directory's examples/data, else installed. malloc'ed;
+ * NULL after an error line. */
 char *default_images(void);
 
 #endif

@@ -1,13 +1,15 @@
 /*
  * The default decoder: from a code of 1x1xD to the image, the side doubled by each layer.
  *
- *   28x28x1:   1x1xD -> 7x7x64 (kernel 7, valid) -> 14x14x64 -> 28x28x32 (kernel 3, stride 2, same) -> 28x28x1 (kernel 3, same)
+ *   1x1xD -> 7x7x64 -> 14x14x64 -> 28x28x32 -> 28x28x1    kernel 7 valid, then 3 same
  *
- * Any size works: each axis is halved, rounding up, until it is at most 7; on the way back `same` with output_padding 1 or 0
- * reaches 2n or 2n - 1. Axes are independent; the one with fewer doublings starts later, where maps are still small.
+ * Any size works: each axis is halved, rounding up, until it is at most 7; on the way back `same`
+ * with output_padding 1 or 0 reaches 2n or 2n - 1. Axes are independent; the one with fewer
+ * doublings starts later, where maps are still small.
  *
- * Kernels start normal with variance 2 / (channels in * taps that reach an output), He et al.'s rule with the true number of
- * summands: a stride 2 leaves 1.5 of 3 taps per axis. The last layer has no relu behind it, hence gain 1.
+ * Kernels start normal with variance 2 / (channels in * taps that reach an output), He et al.'s
+ * rule with the true number of summands: a stride 2 leaves 1.5 of 3 taps per axis. The last layer
+ * has no relu behind it, hence gain 1.
  */
 #include "decoder.h"
 

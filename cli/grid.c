@@ -3,6 +3,7 @@
  */
 #include "grid.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +24,7 @@ bool drawable(convt_shape shape)
 uint8_t grey_byte(float value)
 {
     if (!(value > 0)) return 0;
-    return value >= 1 ? 255 : (uint8_t)(value * 255 + 0.5F);
+    return value >= 1 ? 255 : (uint8_t)lroundf(value * 255);
 }
 
 static int64_t scale_for(int64_t w)

@@ -31,7 +31,8 @@ bool drawable(convt_shape shape);
 /* 0..255 of a number in [0, 1]; NaN is 0. */
 uint8_t grey_byte(float value);
 
-/* How many cells of width w stand side by side in a picture of a comfortable width, at most `count`. */
+/* How many cells of width w stand side by side in a picture of a comfortable width, at most
+ * `count`. */
 int64_t grid_columns(int64_t w, int64_t count);
 
 #endif

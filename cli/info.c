@@ -58,7 +58,7 @@ static void describe(const convt_spec *spec, int64_t batch, info_row shown[])
     }
 }
 
-/* ---- the table ------------------------------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static void size_text(char text[24], int64_t size)
 {
@@ -104,7 +104,7 @@ static void print_table(const convt_spec *spec, const info_row shown[], int64_t 
            first ? "channels_first" : "channels_last");
 }
 
-/* ---- JSON ------------------------------------------------------------------------------------------------------------------ */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 static json_t *json_size(int64_t size)
 {
@@ -148,11 +148,12 @@ static int print_json(const convt_spec *spec, const info_row shown[], int64_t me
     return EXIT_OK;
 }
 
-/* ---- the command --------------------------------------------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 static int show(convt_spec *spec, const info_options *opt)
 {
-    info_row *shown = calloc((size_t)spec->count, sizeof *shown);
+    if (!spec->layers) return complain(EXIT_USAGE, opt->file.text, "has no layers");
+    info_row *shown = calloc((size_t)spec->count + 1, sizeof *shown);
     if (!shown) return complain(EXIT_FAILED, opt->file.text, "out of memory");
     int64_t memory = 0;
     describe(spec, opt->batch.given ? opt->batch.integer : 1, shown);
@@ -172,7 +173,7 @@ static int show(convt_spec *spec, const info_options *opt)
 int command_info(int argc, char **argv)
 {
     info_options opt = {0};
-    convt_spec spec;
+    convt_spec spec = {0};
     int code = options_parse(&table, &opt, argc, argv);
     if (code != OPTIONS_PARSED) return code;
     char *path = run_exists(opt.file.text) ? run_path(opt.file.text, RUN_MODEL)

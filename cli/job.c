@@ -64,7 +64,7 @@ const char *loss_name(const convt_loss_config *loss)
     return losses[0].name;
 }
 
-/* ---- layers ------------------------------------------------------------------------------------------------------------------ */
+/* ---- layers ---------------------------------------------------------------------------------- */
 
 /* The spec of the run: of the checkpoint, of the file that --model names, or none. */
 static int read_spec(job *j)
@@ -110,7 +110,8 @@ static convt_shape array_shape(const convt_array *array, bool first)
                          array->shape[first ? 1 : 3]};
 }
 
-/* The input that the file asks for must be the input there is; sizes that it leaves open are taken from there. */
+/* The input that the file asks for must be the input there is; sizes that it leaves open are taken
+ * from there. */
 static int fit_input(job *j, const char *where, convt_shape there)
 {
     convt_shape *input = &j->layers[0].input;
@@ -165,8 +166,8 @@ static int make_layers(job *j)
 }
 
 /*
- * Cross-entropy of a sigmoid is computed from its argument, where nothing saturates. The last layer is trained without its
- * sigmoid then, and saved with it.
+ * Cross-entropy of a sigmoid is computed from its argument, where nothing saturates. The last layer
+ * is trained without its sigmoid then, and saved with it.
  */
 static void train_on_logits(job *j)
 {
@@ -179,7 +180,7 @@ static void train_on_logits(job *j)
     j->loss.sigmoid_output = true;
 }
 
-/* ---- model --------------------------------------------------------------------------------------------------------------------- */
+/* ---- model ----------------------------------------------------------------------------------- */
 
 static int make_model(job *j)
 {
@@ -208,8 +209,8 @@ static int make_model(job *j)
 /* A warm-up of two epochs (less in a short run), then a cosine to zero at the last step. */
 static convt_sgd_config recipe(const job *j)
 {
-    double batches = (double)((j->train_count - 1) / j->batch_size + 1),
-           steps = batches * (double)j->epochs;
+    int64_t per_epoch = (j->train_count - 1) / j->batch_size + 1;
+    double batches = (double)per_epoch, steps = batches * (double)j->epochs;
     double warmup = fmin(RECIPE_WARMUP_EPOCHS * batches, floor(steps / 4));
     return (convt_sgd_config){
         .learning_rate = CONVT_SET(warmup > 0 ? 0 : RECIPE_RATE),
@@ -282,7 +283,7 @@ static int convert_arrays(job *j)
     return OPTIONS_PARSED;
 }
 
-/* ---- state ------------------------------------------------------------------------------------------------------------------- */
+/* ---- state ----------------------------------------------------------------------------------- */
 
 static size_t view_bytes(const convt_view *v)
 {
@@ -343,7 +344,7 @@ convt_status job_write_checkpoint(job *j, convt_error *err)
     return status ? status : history_write(&j->history, j->directory, err);
 }
 
-/* ---- the whole ---------------------------------------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static int make_trainer(job *j, convt_trainer_config *cfg)
 {

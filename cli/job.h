@@ -1,5 +1,6 @@
 /*
- * A training run in memory: what the options ask for, the data, the model, the optimizer, and the last good state.
+ * A training run in memory: what the options ask for, the data, the model, the optimizer, and the
+ * last good state.
  */
 #ifndef CONVT_JOB_H
 #define CONVT_JOB_H
@@ -34,8 +35,8 @@ typedef struct job {
     convt_shape target;
     int64_t train_count;
 
-    /* The model: `layers` as trained, `saved` as written. They differ where the loss wants logits of a model that ends in a
-     * sigmoid. */
+    /* The model: `layers` as trained, `saved` as written. They differ where the loss wants
+     * logits of a model that ends in a sigmoid. */
     convt_spec spec;
     convt_config *layers, *saved;
     int layer_count;
@@ -64,11 +65,13 @@ typedef struct job {
 /* Reads the data and checks it. job_data.c */
 int job_read_data(job *j);
 
-/* The checkpoint of the run in the directory; and its options where the command line gives none. job_settings.c */
+/* The checkpoint of the run in the directory; and its options where the command line gives none.
+ * job_settings.c */
 convt_status job_read_checkpoint(job *j, convt_error *err);
 int job_take_settings(job *j, const options *table);
 
-/* Notes what the data holds, and compares it with what it was; then notes everything else. False where memory is out. */
+/* Notes what the data holds, and compares it with what it was; then notes everything else. False
+ * where memory is out. */
 bool job_add_contents(job *j);
 int job_check_contents(const job *j);
 bool job_add_settings(job *j, const options *table);
@@ -76,7 +79,8 @@ bool job_add_settings(job *j, const options *table);
 /* The options spelled out, as a shell reads them; malloc'ed, NULL where memory is out. */
 char *job_command_line(const job *j);
 
-/* Makes model, optimizer, codes and trainer, with the values of the checkpoint if there is one. job.c */
+/* Makes model, optimizer, codes and trainer, with the values of the checkpoint if there is one.
+ * job.c */
 int job_create(job *j, convt_trainer_config *callbacks);
 void job_close(job *j);
 
@@ -87,7 +91,8 @@ void job_restore_state(job *j);
 /* Writes checkpoint and history of the good state. */
 convt_status job_write_checkpoint(job *j, convt_error *err);
 
-/* Writes model, codes, pictures and report of the present state; `notice` goes into the report, NULL: none. results.c */
+/* Writes model, codes, pictures and report of the present state; `notice` goes into the report,
+ * NULL: none. results.c */
 int job_write_results(job *j, const char *notice);
 
 /* Class name, snake_case or short name, as Keras takes them. */

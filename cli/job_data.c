@@ -27,7 +27,8 @@ static int read_images(job *j)
     if (!isfinite(range.low) || !isfinite(range.high))
         return complain(EXIT_FAILED, "--data", "%s holds numbers that are NaN or infinite",
                         j->source);
-    /* Whoever brings a model may have targets of any range, unless the loss is one of probabilities. */
+    /* Whoever brings a model may have targets of any range, unless the loss is one of
+     * probabilities. */
     bool free_range = j->opt->model.given && j->loss.kind != CONVT_BINARY_CROSSENTROPY;
     if (!free_range && (range.low < 0 || range.high > 1))
         return complain(EXIT_FAILED, "--data",

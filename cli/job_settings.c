@@ -1,5 +1,6 @@
 /*
- * What makes a run what it is, as text in its checkpoint; and what a resumed run takes from there or is refused for.
+ * What makes a run what it is, as text in its checkpoint; and what a resumed run takes from there
+ * or is refused for.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,8 +12,8 @@
 
 enum { MAY_DIFFER = true, MUST_AGREE = false };
 
-/* Options in the order of the command line that repeats the run, then what they stood for. Paths may differ where the content
- * is the same; the number of epochs is the user's to change. */
+/* Options in the order of the command line that repeats the run, then what they stood for. Paths
+ * may differ where the content is the same; the number of epochs is the user's to change. */
 static const struct setting {
     const char *name;
     bool may_differ;
@@ -43,7 +44,7 @@ static bool is_option(const char *name)
     return !strchr(name, ' ') && strcmp(name, "layers") != 0 && strcmp(name, "sgd") != 0;
 }
 
-/* ---- going on ---------------------------------------------------------------------------------------------------------------- */
+/* ---- going on -------------------------------------------------------------------------------- */
 
 static bool same_value(const option *row, const option_value *a, const option_value *b)
 {
@@ -96,40 +97,39 @@ convt_status job_read_checkpoint(job *j, convt_error *err)
     return checkpoint_read(j->directory, names, LENGTH(setting_rows), &j->checkpoint, err);
 }
 
-/* ---- keeping ------------------------------------------------------------------------------------------------------------------- */
+/* ---- keeping --------------------------------------------------------------------------------- */
 
-static char *content_text(const job *j, const char *name)
+/* What the data holds, by the option that it came from: images, or x and y. */
+static const struct content {
+    const char *setting, *option;
+} contents[] = {{"data content", "--data"}, {"x content", "--x"}, {"y content", "--y"}};
+
+static char *content_text(const job *j, size_t i)
 {
-    char text[160];
-    if (name[0] == 'd')
+    char text[160] = "";
+    if (i == 0)
         image_fingerprint(&j->images.images, text);
     else
-        array_fingerprint(name[0] == 'x' ? &j->x : &j->y, text);
+        array_fingerprint(i == 1 ? &j->x : &j->y, text);
     return text_of("%s", text);
 }
 
 /* The contents come first: arrays lose their dtype when the model converts them. */
 bool job_add_contents(job *j)
 {
-    static const char *const images[] = {"data content"}, *const arrays[] = {"x content",
-                                                                             "y content"};
-    const char *const *names = j->supervised ? arrays : images;
     bool good = true;
-    for (int i = 0; i < (j->supervised ? 2 : 1); i++)
-        good = settings_add(&j->settings, names[i], content_text(j, names[i])) && good;
+    for (size_t i = j->supervised ? 1 : 0; i < (j->supervised ? LENGTH(contents) : 1) && good; i++)
+        good = settings_add(&j->settings, contents[i].setting, content_text(j, i));
     return good;
 }
 
 int job_check_contents(const job *j)
 {
-    for (int i = 0; i < j->settings.count; i++) {
-        const char *name = j->settings.names[i], *now = j->settings.values[i];
-        const char *then = settings_find(&j->checkpoint.settings, name);
-        if (then && strcmp(now, then) != 0)
-            return complain(EXIT_USAGE,
-                            name[0] == 'd'   ? "--data"
-                            : name[0] == 'x' ? "--x"
-                                             : "--y",
+    for (size_t i = 0; i < LENGTH(contents); i++) {
+        const char *now = settings_find(&j->settings, contents[i].setting);
+        const char *then = settings_find(&j->checkpoint.settings, contents[i].setting);
+        if (now && then && strcmp(now, then) != 0)
+            return complain(EXIT_USAGE, contents[i].option,
                             "holds %s, but the run in %s was started with %s", now, j->directory,
                             then);
     }
@@ -140,12 +140,12 @@ int job_check_contents(const job *j)
 static char *option_text(const job *j, const options *table, const char *name)
 {
     const option_value *value = options_value(options_find(table, name), j->opt);
+    const convt_view *codes = &j->codes.values;
+    int64_t code_size = codes->h * codes->w * codes->c;
     char text[32];
     if (strcmp(name, "data") == 0) return j->source ? text_of("%s", j->source) : NULL;
     if (strcmp(name, "codes") == 0)
-        return j->supervised ? NULL
-                             : text_of("%lld", (long long)(j->codes.values.h * j->codes.values.w *
-                                                           j->codes.values.c));
+        return j->supervised ? NULL : text_of("%lld", (long long)code_size);
     if (strcmp(name, "codes-learning-rate") == 0)
         return j->supervised ? NULL : text_of("%s", real_text(text, j->codes.learning_rate));
     if (strcmp(name, "epochs") == 0) return text_of("%lld", (long long)j->epochs);
@@ -170,7 +170,7 @@ bool job_add_settings(job *j, const options *table)
            (j->recipe || settings_add(&j->settings, "sgd", optimizer_write(&j->sgd_config)));
 }
 
-/* ---- the command line that repeats the run ---------------------------------------------------------------------------------- */
+/* ---- the command line that repeats the run --------------------------------------------------- */
 
 /* A word as a shell reads it. */
 static void put_word(FILE *out, const char *text)

@@ -1,5 +1,6 @@
 /*
- * The command `convt`: a table of commands and what they share. Each command lives in a file of its own name.
+ * The command `convt`: a table of commands and what they share. Each command lives in a file of its
+ * own name.
  */
 #include <signal.h>
 #include <stdio.h>

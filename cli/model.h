@@ -1,5 +1,6 @@
 /*
- * What the commands ask about models beyond the library: reading one with the right exit code, names, sizes.
+ * What the commands ask about models beyond the library: reading one with the right exit code,
+ * names, sizes.
  */
 #ifndef CONVT_CLI_MODEL_H
 #define CONVT_CLI_MODEL_H
@@ -7,9 +8,10 @@
 #include <convt/io.h>
 
 /*
- * Reads a model for the option that `where` names, with the input channels taken from the weights where the config does not say.
- * Returns OPTIONS_PARSED (-1), or the exit code after the line: 2 for a .json config that is missing or no JSON, 1 for another
- * file that is, 2 for a config that is refused.
+ * Reads a model for the option that `where` names, with the input channels taken from the weights
+ * where the config does not say. Returns OPTIONS_PARSED (-1), or the exit code after the line: 2
+ * for a .json config that is missing or no JSON, 1 for another file that is, 2 for a config that is
+ * refused.
  */
 int model_read(const char *where, const char *path, convt_spec *spec);
 

@@ -1,5 +1,6 @@
 /*
- * Keras' SGD as JSON; see optimizer.h. A table of keys, each with the function that reads or refuses its value.
+ * Keras' SGD as JSON; see optimizer.h. A table of keys, each with the function that reads or
+ * refuses its value.
  */
 #include "optimizer.h"
 
@@ -47,7 +48,7 @@ static bool finite_number(const json_t *value, double minimum)
            json_number_value(value) >= minimum;
 }
 
-/* ---- schedules -------------------------------------------------------------------------------------------------------- */
+/* ---- schedules ------------------------------------------------------------------------------- */
 
 /* A number of a schedule; keeps *number where the key is missing or null. */
 static convt_status read_number(const json_t *config, const char *name, double minimum,
@@ -100,7 +101,7 @@ static convt_status read_learning_rate(const sgd_key *key, const json_t *value,
     return CONVT_OK;
 }
 
-/* ---- keys --------------------------------------------------------------------------------------------------------------- */
+/* ---- keys ------------------------------------------------------------------------------------ */
 
 static convt_status read_momentum(const sgd_key *key, const json_t *value, convt_sgd_config *sgd,
                                   convt_error *err)
@@ -225,7 +226,7 @@ convt_status optimizer_read(const char *path, convt_sgd_config *sgd, convt_error
     return read_root(root, &trouble, sgd, err);
 }
 
-/* ---- writing -------------------------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static json_t *optional_number(convt_optional number, double otherwise)
 {

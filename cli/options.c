@@ -13,7 +13,7 @@
 
 enum { HELP_COLUMN = 29, HELP_WIDTH = 96 };
 
-/* ---- --help --------------------------------------------------------------------------------------------------------- */
+/* ---- --help ---------------------------------------------------------------------------------- */
 
 static void print_wrapped(const char *text, int column)
 {
@@ -58,7 +58,7 @@ static int help(const options *table)
     return EXIT_OK;
 }
 
-/* ---- arguments -------------------------------------------------------------------------------------------------------- */
+/* ---- arguments ------------------------------------------------------------------------------- */
 
 option_value *options_value(const option *row, void *values)
 {
@@ -143,7 +143,7 @@ static int read_value(const option *row, option_value *value, const char *text)
     return OPTIONS_PARSED;
 }
 
-/* ---- the command line --------------------------------------------------------------------------------------------------- */
+/* ---- the command line ------------------------------------------------------------------------ */
 
 static const option *find_row(const options *table, const char *name, size_t length)
 {

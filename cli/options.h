@@ -1,6 +1,6 @@
 /*
- * Long options as GNU programs have them, from a table: `--batch-size 32`, `--batch-size=32`, `--quiet`, and `--help`, which
- * is written from the same table.
+ * Long options as GNU programs have them, from a table: `--batch-size 32`, `--batch-size=32`,
+ * `--quiet`, and `--help`, which is written from the same table.
  */
 #ifndef CONVT_OPTIONS_H
 #define CONVT_OPTIONS_H
@@ -45,16 +45,16 @@ typedef struct options {
 
 enum { OPTIONS_PARSED = -1 };
 
-/* Fills the option_values in *values, which starts zeroed. Returns OPTIONS_PARSED, or the exit code: 0 after --help, 2 after
- * the line that names what was refused. */
+/* Fills the option_values in *values, which starts zeroed. Returns OPTIONS_PARSED, or the exit
+ * code: 0 after --help, 2 after the line that names what was refused. */
 int options_parse(const options *table, void *values, int argc, char **argv);
 
 /* The row of that name, NULL: none; and its value. */
 const option *options_find(const options *table, const char *name);
 option_value *options_value(const option *row, void *values);
 
-/* Gives the option of that name this argument where the command line gave none; `text` must outlive the values. Returns as
- * options_parse does. */
+/* Gives the option of that name this argument where the command line gave none; `text` must
+ * outlive the values. Returns as options_parse does. */
 int options_fill(const options *table, void *values, const char *name, const char *text);
 
 #endif

@@ -3,10 +3,13 @@
  *
  *   residual = (trace C - l_1 - ... - l_D) / P
  *
- * C is never formed. The Lanczos iteration needs only products  C v = 1/N sum_i (x_i - m) ((x_i - m) . v),  a pass over the
- * bytes each, and the largest eigenvalues of its small tridiagonal matrix approach those of C from below; with full
- * reorthogonalization a few dozen steps more than D give them to six digits. Partial sums have a fixed order, so that the
- * figure is the same for any number of threads.
+ * C is never formed. The Lanczos iteration needs only products, each of them a pass over the images,
+ *
+ *   C v = 1/N sum_i (x_i - m) ((x_i - m) . v)
+ *
+ * and the largest eigenvalues of its small tridiagonal matrix approach those of C from below; with
+ * full reorthogonalization a few dozen steps more than D give them to six digits. Partial sums have
+ * a fixed order, so that the figure is the same for any number of threads.
  */
 #include "pca.h"
 
@@ -17,8 +20,7 @@
 #include "data.h"
 
 enum { CHUNKS = 32, EXTRA_STEPS = 48 };
-static const double WORK_LIMIT =
-    1.5e11; /* multiplications and additions: minutes of training stand before this */
+static const double WORK_LIMIT = 1.5e11; /* operations: seconds after minutes of training */
 
 typedef struct analysis {
     const convt_images *images;
@@ -32,7 +34,7 @@ typedef struct analysis {
     double *diagonal, *beside; /* (steps): the tridiagonal matrix */
 } analysis;
 
-/* ---- vectors --------------------------------------------------------------------------------------------------------------- */
+/* ---- vectors --------------------------------------------------------------------------------- */
 
 static double dot(const double *a, const double *b, int64_t n)
 {
@@ -47,7 +49,7 @@ static void add_scaled(double *a, double scale, const double *b, int64_t n)
     for (int64_t i = 0; i < n; i++) a[i] += scale * b[i];
 }
 
-/* ---- passes over the images -------------------------------------------------------------------------------------------------- */
+/* ---- passes over the images ------------------------------------------------------------------ */
 
 /* partial += scale * pixels */
 static void accumulate(double *partial, const float *pixels, double scale, int64_t n)
@@ -63,7 +65,8 @@ static float dot_pixels(const float *pixels, const float *direction, int64_t n)
     return sum;
 }
 
-/* One chunk's part of  sum_i x_i s_i  and of  sum_i s_i, with s_i = x_i . v - offset; without v, s_i = 1. */
+/* One chunk's part of  sum_i x_i s_i  and of  sum_i s_i, with s_i = x_i . v - offset; without v,
+ * s_i = 1. */
 static void chunk_pass(analysis *a, int64_t chunk, bool project, double offset, float *pixels)
 {
     int64_t first = a->count * chunk / CHUNKS, end = a->count * (chunk + 1) / CHUNKS;
@@ -128,7 +131,7 @@ static double trace(const analysis *a)
     return sum / (double)a->count;
 }
 
-/* ---- Lanczos ----------------------------------------------------------------------------------------------------------------- */
+/* ---- Lanczos --------------------------------------------------------------------------------- */
 
 /* Takes the parts along the first k basis vectors out of v, twice, which is enough. */
 static void orthogonalize(const analysis *a, int64_t k, double *v)

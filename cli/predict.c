@@ -92,13 +92,12 @@ int command_predict(int argc, char **argv)
     predict_options opt = {0};
     convt_error err = {0};
     convt_array x = {0};
-    convt_spec spec;
+    convt_spec spec = {0};
     int code = options_parse(&table, &opt, argc, argv);
     if (code != OPTIONS_PARSED) return code;
-    const option_value *required[] = {&opt.model, &opt.in, &opt.out};
-    for (size_t i = 0; i < LENGTH(required); i++) {
-        if (!required[i]->given)
-            return complain(EXIT_USAGE, "predict", "--%s is missing", rows[i].name);
+    const bool given[] = {opt.model.given, opt.in.given, opt.out.given};
+    for (size_t i = 0; i < LENGTH(given); i++) {
+        if (!given[i]) return complain(EXIT_USAGE, "predict", "--%s is missing", rows[i].name);
     }
     code = model_read("--model", opt.model.text, &spec);
     if (code != OPTIONS_PARSED) return code;

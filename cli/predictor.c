@@ -14,7 +14,7 @@
 
 enum { MOST_SAMPLES = 64, LAYERS_BYTES = 32 << 20 };
 
-/* ---- memory -------------------------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 /* A control group may allow less than the machine has. */
 static double group_limit(void)
@@ -22,10 +22,13 @@ static double group_limit(void)
     static const char *const files[] = {"/sys/fs/cgroup/memory.max",
                                         "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
     double limit = 1e300;
-    for (size_t i = 0; i < LENGTH(files); i++) {
+    for (int i = 0; i < 2; i++) {
         FILE *file = fopen(files[i], "r");
-        double bytes;
-        if (file && fscanf(file, "%lf", &bytes) == 1 && bytes < limit) limit = bytes;
+        char text[64] = "";
+        if (file && fgets(text, sizeof text, file)) {
+            double bytes = strtod(text, NULL); /* 0 for "max" */
+            limit = bytes > 0 && bytes < limit ? bytes : limit;
+        }
         if (file) fclose(file);
     }
     return limit;
@@ -71,7 +74,7 @@ int check_memory(const convt_config layers[], int count)
     return OPTIONS_PARSED;
 }
 
-/* ---- the model ------------------------------------------------------------------------------------------------------------- */
+/* ---- the model ------------------------------------------------------------------------------- */
 
 convt_status predictor_open(predictor *p, const convt_config layers[], int count, int threads,
                             convt_error *err)

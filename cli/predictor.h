@@ -30,8 +30,8 @@ convt_status predictor_draw(predictor *p, const void *x, int64_t n, float *pixel
                             convt_error *err);
 
 /*
- * Refuses, with the line, a model that this machine's memory cannot hold: the allocator may promise what is not there. Returns
- * OPTIONS_PARSED (-1) to go on, or the exit code.
+ * Refuses, with the line, a model that this machine's memory cannot hold: the allocator may promise
+ * what is not there. Returns OPTIONS_PARSED (-1) to go on, or the exit code.
  */
 int check_memory(const convt_config layers[], int count);
 

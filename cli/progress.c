@@ -78,15 +78,15 @@ void progress_open(progress *p, FILE *out, bool quiet, int64_t epochs_done)
     p->started = p->epoch_started = seconds_now();
 }
 
-/* ---- the line on a terminal ------------------------------------------------------------------------------------------------ */
+/* ---- the line on a terminal ------------------------------------------------------------------ */
 
 static int terminal_columns(const progress *p)
 {
     struct winsize size;
     const char *columns = getenv("COLUMNS");
     if (ioctl(fileno(p->out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
-    int number = columns ? atoi(columns) : 0;
-    return number > 0 ? number : DEFAULT_COLUMNS;
+    long number = columns ? strtol(columns, NULL, 10) : 0;
+    return number > 0 && number < 10000 ? (int)number : DEFAULT_COLUMNS;
 }
 
 static void put_bar(const progress *p, int width, double share)
@@ -101,7 +101,7 @@ static void put_bar(const progress *p, int width, double share)
 }
 
 typedef struct line {
-    char head[64], tail[160];
+    char head[64], tail[256]; /* all pieces and a terminator fit */
 } line;
 
 /* Pieces in order of how soon they are missed; as many as fit beside the smallest bar. */
@@ -127,9 +127,10 @@ static void compose(const progress *p, const convt_progress *now, int columns, l
         shown[missed[i]] = length <= room;
         room -= shown[missed[i]] ? length : 0;
     }
+    size_t at = 0;
     l->tail[0] = '\0';
     for (size_t i = 0; i < 5; i++) {
-        if (shown[i]) strcat(l->tail, pieces[i]);
+        if (shown[i]) at += (size_t)snprintf(l->tail + at, sizeof l->tail - at, "%s", pieces[i]);
     }
 }
 
@@ -156,7 +157,7 @@ void progress_close(progress *p)
     p->shown = 0;
 }
 
-/* ---- what the trainer calls -------------------------------------------------------------------------------------------------- */
+/* ---- what the trainer calls ------------------------------------------------------------------ */
 
 void progress_batch(progress *p, const convt_progress *now)
 {

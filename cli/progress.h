@@ -1,5 +1,6 @@
 /*
- * What a training run shows while it runs: on a terminal one line that redraws, elsewhere one plain line an epoch.
+ * What a training run shows while it runs: on a terminal one line that redraws, elsewhere one plain
+ * line an epoch.
  */
 #ifndef CONVT_PROGRESS_H
 #define CONVT_PROGRESS_H

@@ -100,7 +100,7 @@ void report_add_fact(report *r, const char *name, const char *format, ...)
     va_end(arguments);
 }
 
-/* ---- pieces --------------------------------------------------------------------------------------------------------------- */
+/* ---- pieces ---------------------------------------------------------------------------------- */
 
 static void put_text(FILE *out, const char *text)
 {
@@ -169,7 +169,7 @@ static void open_pictures(FILE *out, convt_shape shape)
                             : "9rem");
 }
 
-/* ---- sections -------------------------------------------------------------------------------------------------------------- */
+/* ---- sections -------------------------------------------------------------------------------- */
 
 static const double *last_epoch(const report *r)
 {

@@ -1,5 +1,6 @@
 /*
- * report.html: one page that needs nothing else, with curves, pictures, the model and how to repeat the run.
+ * report.html: one page that needs nothing else, with curves, pictures, the model and how to repeat
+ * the run.
  */
 #ifndef CONVT_REPORT_H
 #define CONVT_REPORT_H

@@ -16,7 +16,8 @@
 
 enum { PAIRS = 24, FEWEST_PAIRS = 4, RANDOM = 24, WAY = 12, COLUMNS = 12, PAIR_NUMBERS = 1 << 19 };
 
-/* Pictures of the present state: originals and outputs of some samples, random codes, the way between two images. */
+/* Pictures of the present state: originals and outputs of some samples, random codes, the way
+ * between two images. */
 typedef struct gallery {
     convt_shape shape;
     int64_t pairs, random, way;
@@ -34,7 +35,7 @@ static int64_t pixel_count(const gallery *g)
     return g->shape.h * g->shape.w * g->shape.c;
 }
 
-/* ---- pictures ---------------------------------------------------------------------------------------------------------------- */
+/* ---- pictures -------------------------------------------------------------------------------- */
 
 static void original_pixels(const job *j, int64_t index, bool channels_first, float *pixels)
 {
@@ -152,7 +153,7 @@ static convt_status write_samples(const gallery *g, const char *path, convt_erro
     return status;
 }
 
-/* ---- the report -------------------------------------------------------------------------------------------------------------- */
+/* ---- the report ------------------------------------------------------------------------------ */
 
 static void add_facts(const job *j, report *r)
 {
@@ -254,7 +255,7 @@ static convt_status write_report(job *j, const gallery *g, const char *notice, c
     return status;
 }
 
-/* ---- all of it --------------------------------------------------------------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------------------------- */
 
 static convt_status write_all(job *j, const gallery *g, const char *notice, char *const path[],
                               convt_error *err)

@@ -31,7 +31,7 @@ static convt_status no_memory(convt_error *err)
     return refuse(err, CONVT_NO_MEMORY, "%s", "out of memory");
 }
 
-/* ---- files ----------------------------------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 const char *run_file_name(run_file file)
 {
@@ -91,7 +91,7 @@ void run_remove_results(const char *directory)
     }
 }
 
-/* ---- history ---------------------------------------------------------------------------------------------------------------- */
+/* ---- history --------------------------------------------------------------------------------- */
 
 bool history_reserve(run_history *history, int64_t epochs)
 {
@@ -136,7 +136,7 @@ convt_status history_write(const run_history *history, const char *directory, co
     return status;
 }
 
-/* ---- settings ---------------------------------------------------------------------------------------------------------------- */
+/* ---- settings -------------------------------------------------------------------------------- */
 
 bool settings_add(run_settings *settings, const char *name, char *value)
 {
@@ -190,7 +190,7 @@ static bool settings_parse(const char *text, const char *const names[], int coun
     return good;
 }
 
-/* ---- checkpoint --------------------------------------------------------------------------------------------------------------- */
+/* ---- checkpoint ------------------------------------------------------------------------------ */
 
 /* The array borrows the state's memory. */
 static void borrow_state(const convt_state *state, convt_array *array)

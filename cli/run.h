@@ -1,8 +1,10 @@
 /*
- * The directory of a training run: its files, its history, and the checkpoint that --resume continues from.
+ * The directory of a training run: its files, its history, and the checkpoint that --resume
+ * continues from.
  *
- * checkpoint.npz holds the trainer's state after a whole epoch ("state/<name>"), the history up to it ("history"), and as text
- * the settings of the run, so that a resumed run can be told from another one.
+ * checkpoint.npz holds the trainer's state after a whole epoch ("state/<name>"), the history up to
+ * it ("history"), and as text the settings of the run, so that a resumed run can be told from
+ * another one.
  */
 #ifndef CONVT_RUN_H
 #define CONVT_RUN_H
@@ -11,7 +13,7 @@
 
 #include <convt/io.h>
 
-/* ---- files ----------------------------------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 typedef enum run_file {
     RUN_HISTORY,
@@ -36,11 +38,12 @@ bool run_make_directory(const char *directory);
 /* Takes away every file of an earlier run but the two that are written after each epoch. */
 void run_remove_results(const char *directory);
 
-/* ---- history ---------------------------------------------------------------------------------------------------------------- */
+/* ---- history --------------------------------------------------------------------------------- */
 
 enum { HISTORY_COLUMNS = 5 };
 
-/* Row e is epoch e + 1: loss, mse, val_loss, val_mse (NaN without validation), learning rate of the last step. */
+/* Row e is epoch e + 1: loss, mse, val_loss, val_mse (NaN without validation), learning rate of the
+ * last step. */
 typedef struct run_history {
     int64_t count, room;
     bool validation;
@@ -52,7 +55,7 @@ bool history_reserve(run_history *history, int64_t epochs);
 void history_append(run_history *history, const convt_progress *progress);
 convt_status history_write(const run_history *history, const char *directory, convt_error *err);
 
-/* ---- settings ---------------------------------------------------------------------------------------------------------------- */
+/* ---- settings -------------------------------------------------------------------------------- */
 
 /* What makes a run what it is, as text: names are those of the options. */
 enum { SETTINGS_ROOM = 24 };
@@ -67,7 +70,7 @@ bool settings_add(run_settings *settings, const char *name, char *value);
 const char *settings_find(const run_settings *settings, const char *name); /* NULL: absent */
 void settings_free(run_settings *settings);
 
-/* ---- checkpoint --------------------------------------------------------------------------------------------------------------- */
+/* ---- checkpoint ------------------------------------------------------------------------------ */
 
 typedef struct run_checkpoint {
     convt_archive archive;

@@ -1,5 +1,6 @@
 /*
- * convt sample: pictures that a trained decoder draws, from random codes or on the way from one image to another.
+ * convt sample: pictures that a trained decoder draws, from random codes or on the way from one
+ * image to another.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,11 +50,11 @@ typedef struct sampler {
 static int fit_codes(sampler *s)
 {
     const convt_array *codes = &s->codes;
-    bool first = s->spec.layers[0].data_format == CONVT_CHANNELS_FIRST;
     convt_error err = {0};
-    if (codes->rank != 4 || codes->shape[0] < 1)
+    if (codes->rank != 4 || codes->shape[0] < 1 || !s->spec.layers)
         return complain(EXIT_FAILED, "--run", "codes.npy has rank %d and %lld codes", codes->rank,
                         (long long)codes->shape[0]);
+    bool first = s->spec.layers[0].data_format == CONVT_CHANNELS_FIRST;
     s->spec.layers[0].input = (convt_shape){
         codes->shape[first ? 2 : 1], codes->shape[first ? 3 : 2], codes->shape[first ? 1 : 3]};
     if (convt_array_convert(&s->codes, s->spec.layers[0].dtype, &err) != CONVT_OK)

@@ -1,6 +1,6 @@
 /*
- * convt train: trains a decoder whose codes are learned with it, or a model from x to y, and leaves a directory with what came
- * of it.
+ * convt train: trains a decoder whose codes are learned with it, or a model from x to y, and leaves
+ * a directory with what came of it.
  */
 #include <errno.h>
 #include <math.h>
@@ -74,7 +74,7 @@ static const options table = {
 static const char default_directory[] = "convt-run";
 enum { CODE_EPOCHS = 60, CODE_BATCH = 128, PLAIN_EPOCHS = 10, PLAIN_BATCH = 32 };
 
-/* ---- Ctrl-C -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Ctrl-C ---------------------------------------------------------------------------------- */
 
 static volatile sig_atomic_t stop_signal;
 
@@ -96,7 +96,7 @@ static void catch_signals(void)
     sigaction(SIGPIPE, &action, NULL);
 }
 
-/* ---- before the first batch ------------------------------------------------------------------------------------------------ */
+/* ---- before the first batch ------------------------------------------------------------------ */
 
 /* Options that exclude each other, and the directory. */
 static int open_directory(job *j)
@@ -133,15 +133,19 @@ static int choose_loss(job *j)
 static int choose_mode(job *j)
 {
     const train_options *o = j->opt;
-    const option_value *excluded[] = {&o->data, &o->codes, &o->codes_learning_rate};
-    static const char *const names[] = {"--data", "--codes", "--codes-learning-rate"};
+    const struct {
+        const option_value *value;
+        const char *name;
+    } excluded[] = {{&o->data, "--data"},
+                    {&o->codes, "--codes"},
+                    {&o->codes_learning_rate, "--codes-learning-rate"}};
     if (o->x.given != o->y.given)
         return complain(EXIT_USAGE, o->x.given ? "--y" : "--x", "is missing beside %s",
                         o->x.given ? "--x" : "--y");
     j->supervised = o->x.given;
     for (size_t i = 0; i < LENGTH(excluded); i++) {
-        if (j->supervised && excluded[i]->given)
-            return complain(EXIT_USAGE, names[i],
+        if (j->supervised && excluded[i].value->given)
+            return complain(EXIT_USAGE, excluded[i].name,
                             "given together with --x: from x to y there are no codes");
     }
     j->epochs = o->epochs.given ? o->epochs.integer : j->supervised ? PLAIN_EPOCHS : CODE_EPOCHS;
@@ -189,7 +193,7 @@ static void announce(const job *j)
     fflush(stdout);
 }
 
-/* ---- training ------------------------------------------------------------------------------------------------------------------ */
+/* ---- training -------------------------------------------------------------------------------- */
 
 static bool on_batch(void *context, const convt_progress *now)
 {
@@ -210,7 +214,8 @@ static bool on_epoch(void *context, const convt_progress *now)
     return stop_signal == 0;
 }
 
-/* Saves a run that did not reach its end. One that stopped in its first epoch can be resumed too. */
+/* Saves a run that did not reach its end. One that stopped in its first epoch can be resumed too.
+ * */
 static int save_part(job *j, const char *notice)
 {
     convt_error err = {0};
@@ -237,17 +242,19 @@ static int end_not_finite(job *j)
 static int end_interrupted(job *j)
 {
     const char *name = stop_signal == SIGINT ? "SIGINT" : "SIGTERM";
-    char notice[512];
+    char notice[512], next[64];
+    if (j->history.count > 0)
+        snprintf(next, sizeof next, "goes on after epoch %lld", (long long)j->history.count);
+    else
+        snprintf(next, sizeof next, "starts again with the first epoch");
     snprintf(notice, sizeof notice,
-             "Stopped by %s before the end; the pictures are those of that moment. convt train "
-             "--resume --out %s goes on after "
-             "epoch %lld.",
-             name, j->directory, (long long)j->history.count);
+             "Stopped by %s before the end; the pictures are those of that moment. "
+             "convt train --resume --out %s %s.",
+             name, j->directory, next);
     int code = save_part(j, notice);
     if (code != OPTIONS_PARSED) return code;
     return complain(EXIT_SIGNAL + (int)stop_signal, "train",
-                    "stopped by %s, %s is saved, --resume goes on after epoch %lld", name,
-                    j->directory, (long long)j->history.count);
+                    "stopped by %s, %s is saved, --resume %s", name, j->directory, next);
 }
 
 static int end_complete(job *j)

@@ -26,11 +26,11 @@ static void draw(float *image, int number)
 static bool on_epoch(void *context, const convt_progress *p)
 {
     (void)context;
-    if (p->epoch == 1)
-        first_mse = p->mse;
+    if (p->epoch == 1) first_mse = p->mse;
     last_mse = p->mse;
     if (p->epoch == 1 || p->epoch % 10 == 0)
-        printf("epoch %2d of %d: loss %.4f, mse %.4f\n", (int)p->epoch, (int)p->epochs, p->loss, p->mse);
+        printf("epoch %2d of %d: loss %.4f, mse %.4f\n", (int)p->epoch, (int)p->epochs, p->loss,
+               p->mse);
     return true;
 }
 
@@ -43,11 +43,23 @@ static convt_initializer normal(double variance)
 static convt_status train(convt_error *err)
 {
     const convt_config layers[] = {
-        {.input = {1, 1, CODE}, .max_batch = BATCH, .filters = 32, .kernel_size = {4, 4},
-         .activation = {.kind = CONVT_RELU}, .kernel_initializer = normal(2.0 / CODE), .seed = 1},
-        {.filters = 16, .kernel_size = {3, 3}, .strides = {2, 2}, .padding = CONVT_SAME,
-         .activation = {.kind = CONVT_RELU}, .kernel_initializer = normal(2 / (2.25 * 32))},
-        {.filters = 1, .kernel_size = {3, 3}, .strides = {2, 2}, .padding = CONVT_SAME,
+        {.input = {1, 1, CODE},
+         .max_batch = BATCH,
+         .filters = 32,
+         .kernel_size = {4, 4},
+         .activation = {.kind = CONVT_RELU},
+         .kernel_initializer = normal(2.0 / CODE),
+         .seed = 1},
+        {.filters = 16,
+         .kernel_size = {3, 3},
+         .strides = {2, 2},
+         .padding = CONVT_SAME,
+         .activation = {.kind = CONVT_RELU},
+         .kernel_initializer = normal(2 / (2.25 * 32))},
+        {.filters = 1,
+         .kernel_size = {3, 3},
+         .strides = {2, 2},
+         .padding = CONVT_SAME,
          .kernel_initializer = normal(1 / (2.25 * 16))},
     };
     const convt_sgd_config rule = {.learning_rate = CONVT_SET(0.2), .momentum = 0.9};
@@ -65,13 +77,13 @@ static convt_status train(convt_error *err)
     convt_parameter rows[6];
     convt_status status = convt_model_create(&fit.model, layers, 3, err);
     if (!status)
-        status = convt_sgd_create(&fit.sgd, &rule, rows, convt_model_parameters(fit.model, rows), err);
+        status =
+            convt_sgd_create(&fit.sgd, &rule, rows, convt_model_parameters(fit.model, rows), err);
     if (!status)
-        status = convt_codes_start(&fit.codes, &fit.data, (convt_shape){SIDE, SIDE, 1}, 1, 0, NULL, err);
-    if (!status)
-        status = convt_trainer_create(&trainer, &fit, err);
-    if (!status && (status = convt_fit(trainer)) != CONVT_OK)
-        *err = *convt_trainer_error(trainer);
+        status =
+            convt_codes_start(&fit.codes, &fit.data, (convt_shape){SIDE, SIDE, 1}, 1, 0, NULL, err);
+    if (!status) status = convt_trainer_create(&trainer, &fit, err);
+    if (!status && (status = convt_fit(trainer)) != CONVT_OK) *err = *convt_trainer_error(trainer);
     convt_trainer_destroy(trainer);
     convt_sgd_destroy(fit.sgd);
     convt_model_destroy(fit.model);
@@ -81,8 +93,7 @@ static convt_status train(convt_error *err)
 int main(void)
 {
     convt_error err;
-    for (int i = 0; i < IMAGES; i++)
-        draw(images[i], i);
+    for (int i = 0; i < IMAGES; i++) draw(images[i], i);
     if (train(&err)) {
         fprintf(stderr, "%s: %s\n", err.field, err.message);
         return EXIT_FAILURE;

@@ -30,19 +30,18 @@ int main(void)
     float *x = malloc((size_t)x_size * sizeof *x), *y = malloc((size_t)y_size * sizeof *y);
     convt_status status = x && y ? CONVT_OK : CONVT_NO_MEMORY;
     if (!status) {
-        for (int64_t i = 0; i < x_size; i++)
-            x[i] = (float)(i % 7) - 3;
-        status = convt_forward(layer, convt_read(convt_f32(x, 4, 10, 8, 128)), convt_f32(y, 4, out.h, out.w, out.c));
+        for (int64_t i = 0; i < x_size; i++) x[i] = (float)(i % 7) - 3;
+        status = convt_forward(layer, convt_read(convt_f32(x, 4, 10, 8, 128)),
+                               convt_f32(y, 4, out.h, out.w, out.c));
     }
 
     double sum = 0;
-    for (int64_t i = 0; !status && i < y_size; i++)
-        sum += (double)y[i];
+    for (int64_t i = 0; !status && i < y_size; i++) sum += (double)y[i];
     if (status)
         fprintf(stderr, "forward: %s\n", convt_status_text(status));
     else
-        printf("4x10x8x128 -> 4x%dx%dx%d on %s, mean of y %.4f\n", (int)out.h, (int)out.w, (int)out.c,
-               convt_layer_isa(layer), sum / (double)y_size);
+        printf("4x10x8x128 -> 4x%dx%dx%d on %s, mean of y %.4f\n", (int)out.h, (int)out.w,
+               (int)out.c, convt_layer_isa(layer), sum / (double)y_size);
 
     free(x);
     free(y);

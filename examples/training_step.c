@@ -20,13 +20,17 @@ static void draw_disc(float image[SIDE * SIDE])
 {
     for (int h = 0; h < SIDE; h++)
         for (int w = 0; w < SIDE; w++)
-            image[h * SIDE + w] = (2 * h - 7) * (2 * h - 7) + (2 * w - 7) * (2 * w - 7) < 40 ? 1 : 0;
+            image[h * SIDE + w] = (2 * h - 7) * (2 * h - 7) + (2 * w - 7) * (2 * w - 7) < 40 ? 1
+                                                                                             : 0;
 }
 
 int main(void)
 {
     const convt_config layers[] = {
-        {.input = {1, 1, 4}, .filters = 8, .kernel_size = {4, 4}, .activation = {.kind = CONVT_TANH}},
+        {.input = {1, 1, 4},
+         .filters = 8,
+         .kernel_size = {4, 4},
+         .activation = {.kind = CONVT_TANH}},
         {.filters = 1, .kernel_size = {2, 2}, .strides = {2, 2}},
     };
     const convt_loss_config loss = {.kind = CONVT_MEAN_SQUARED_ERROR};
@@ -45,24 +49,21 @@ int main(void)
     convt_status status = convt_model_create(&model, layers, 2, &err);
     if (!status)
         status = convt_sgd_create(&sgd, &rule, rows, convt_model_parameters(model, rows), &err);
-    if (status)
-        fail("create", &err);
+    if (status) fail("create", &err);
 
     for (int step = 0; !status && step < STEPS; step++) {
         status = convt_model_forward(model, x);
         if (!status)
             status = convt_loss(&loss, target, convt_model_output(model), 1, &value, dy, NULL);
-        if (!status)
-            status = convt_model_backward(model, x, convt_read(dy), CONVT_NONE);
-        if (status)
-            break;
+        if (!status) status = convt_model_backward(model, x, convt_read(dy), CONVT_NONE);
+        if (status) break;
         convt_sgd_step(sgd);
-        if (step == 0)
-            first = value;
+        if (step == 0) first = value;
     }
 
     if (!status)
-        printf("mean squared error: %.6f at first, %.6f after %d steps\n", first.loss, value.loss, STEPS);
+        printf("mean squared error: %.6f at first, %.6f after %d steps\n", first.loss, value.loss,
+               STEPS);
     convt_sgd_destroy(sgd);
     convt_model_destroy(model);
     return !status && value.loss < 0.01 * first.loss ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -19,6 +19,13 @@ const char *convti_base_name(const char *path)
     return slash && slash[1] ? slash + 1 : path;
 }
 
+void convti_make_printable(char *text)
+{
+    for (; *text; text++) {
+        if ((unsigned char)*text < ' ' || *text == '\x7F') *text = ' ';
+    }
+}
+
 convt_status convti_file_failed(convt_error *err, const char *path, const char *what)
 {
     return convti_fail(err, CONVT_FILE_FAILED, convti_base_name(path), "cannot be %s: %s", what,
@@ -41,8 +48,9 @@ static convt_status resolve(convti_output *out, const char *path, convt_error *e
     if (stat(path, &info) != 0) {
         out->path = strdup(path);
     } else if (!S_ISREG(info.st_mode)) {
-        return convti_fail(err, CONVT_FILE_FAILED, convti_base_name(path),
-                           "cannot be written: it is not a regular file");
+        convti_fail(err, CONVT_FILE_FAILED, convti_base_name(path),
+                    "cannot be written: it is not a regular file");
+        return CONVT_FILE_FAILED;
     } else {
         out->path = realpath(path, NULL);
     }
@@ -75,7 +83,7 @@ convt_status convti_output_open(convti_output *out, const char *path, convt_erro
 {
     *out = (convti_output){.fd = -1};
     convt_status status = resolve(out, path, err);
-    if (status) return status;
+    if (!out->path) return status;
     out->fd = create_beside(out);
     if (out->fd < 0) {
         status = convti_file_failed(err, path, "written");

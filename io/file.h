@@ -13,6 +13,10 @@
 /* The last component of a path. */
 const char *convti_base_name(const char *path);
 
+/* Control characters become spaces: names and texts out of a file may hold anything, an error is
+ * one line. */
+void convti_make_printable(char *text);
+
 /* CONVT_FILE_FAILED with errno's text: "cannot be <what>: No such file or directory". */
 convt_status convti_file_failed(convt_error *err, const char *path, const char *what);
 

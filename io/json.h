@@ -54,7 +54,7 @@ bool convti_json_integer(const json_t *value, int64_t *integer);
 /* A finite number or a boolean. */
 bool convti_json_number(const json_t *value, double *number);
 
-/* Python's bool(value). */
+/* Python's bool(value); false where there is none. */
 bool convti_json_truth(const json_t *value);
 
 /* The string value of a key; NULL where it is absent or something else. */

@@ -3,7 +3,6 @@
  * strings, as {"class_name", "config"} or serialized; which arguments a member takes stands in
  * its row of the .def table.
  */
-#include <math.h>
 #include <stddef.h>
 #include <string.h>
 #include <strings.h>
@@ -172,15 +171,15 @@ convt_status convti_json_read_initializer(const convti_place *place, const char 
 
 /* ---- regularizers ---------------------------------------------------------------------------- */
 
-/* null is the default. L1 keeps its factor as a float32 in Keras, whatever the layer's dtype. */
+/* null is the default. */
 static convt_status read_factor(const convti_place *place, const char *name, const json_t *value,
-                                bool as_float, convt_optional *factor)
+                                convt_optional *factor)
 {
     double number;
     if (json_is_null(value)) return CONVT_OK;
     if (!convti_json_number(value, &number) || number < 0)
         return convti_json_refuse_value(place, name, value, "a non-negative float");
-    *factor = CONVT_SET(as_float ? (double)(float)number : number);
+    *factor = CONVT_SET(number);
     return CONVT_OK;
 }
 
@@ -203,13 +202,11 @@ convt_status convti_json_read_regularizer(const convti_place *place, const char 
     if (!convti_regularizer_from_name(m.class_name, &regularizer.kind))
         return not_a_member(place, name, "regularizer", value);
     const convti_regularizer_arguments *row = convti_regularizer_arguments_of(regularizer.kind);
-    bool as_float = regularizer.kind == CONVT_L1;
-    if (as_float) regularizer.l1 = CONVT_SET((float)row->l1.value);
     json_object_foreach(m.config, key, number)
     {
         if (!find_argument(arguments, LENGTH(arguments), key, row, &regularizer, &factor))
             return convti_json_unknown_key(&inner, m.class_name, key, number);
-        status = read_factor(&inner, key, number, as_float, factor);
+        status = read_factor(&inner, key, number, factor);
         if (status) return status;
     }
     *(convt_regularizer *)target = regularizer;
@@ -244,16 +241,6 @@ static convt_status read_axis(const convti_place *place, const json_t *value, in
     return CONVT_OK;
 }
 
-/* null is no bound, as numpy's clip understands it. */
-static convt_status read_bound(const convti_place *place, const char *name, const json_t *value,
-                               convt_optional *bound)
-{
-    if (!json_is_null(value)) return convti_json_read_number(place, name, value, bound);
-    if (strcmp(name, "rate") == 0) return convti_json_refuse_value(place, name, value, "a number");
-    *bound = CONVT_SET(strcmp(name, "min_value") == 0 ? -INFINITY : INFINITY);
-    return CONVT_OK;
-}
-
 convt_status convti_json_read_constraint(const convti_place *place, const char *name,
                                          const json_t *value, void *target)
 {
@@ -281,7 +268,7 @@ convt_status convti_json_read_constraint(const convti_place *place, const char *
         if (row->axis && strcmp(key, "axis") == 0)
             status = read_axis(&inner, argument_value, rank, &constraint.axis);
         else if (find_argument(arguments, LENGTH(arguments), key, row, &constraint, &bound))
-            status = read_bound(&inner, key, argument_value, bound);
+            status = convti_json_read_number(&inner, key, argument_value, bound);
         else
             status = convti_json_unknown_key(&inner, m.class_name, key, argument_value);
         if (status) return status;

@@ -157,7 +157,7 @@ static convt_status add_layer(build *b, size_t index, json_t *item)
     if (status || spec->count++ > 0) return status;
     /* Of the first layer: what an InputLayer or the model said, then what the layer was built
      * with, then its argument. */
-    if (b->input && json_is_object(b->input))
+    if (json_is_object(b->input))
         status = add_input_layer(&b->input_place, b->input, cfg);
     else if (b->input)
         status = add_shape(&b->input_place, "build_input_shape", b->input, 1, cfg);

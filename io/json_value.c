@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "file.h"
 #include "status.h"
 
 /* ---- places and messages --------------------------------------------------------------------- */
@@ -29,7 +30,11 @@ convt_status convti_json_refuse(const convti_place *place, const char *key, cons
     va_start(arguments, format);
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
-    snprintf(field, sizeof field, "%s%s%s", place->path, place->path[0] && key[0] ? "." : "", key);
+    if (snprintf(field, sizeof field, "%s%s%s", place->path, place->path[0] && key[0] ? "." : "",
+                 key) < 0)
+        field[0] = '\0';
+    convti_make_printable(message);
+    convti_make_printable(field);
     return convti_fail(place->err, CONVT_INVALID_ARGUMENT, field, "%s", message);
 }
 
@@ -64,9 +69,7 @@ json_t *convti_json_parse(const char *text, const char *name, convt_error *err)
     json_error_t error;
     json_t *root = json_loads(text, 0, &error);
     if (root) return root;
-    for (char *at = error.text; *at; at++) {
-        if ((unsigned char)*at < ' ') *at = ' ';
-    }
+    convti_make_printable(error.text);
     convti_fail(err, CONVT_BAD_FORMAT, name, "is no JSON: %.150s, line %d column %d", error.text,
                 error.line, error.column);
     return NULL;
@@ -108,7 +111,7 @@ convt_status convti_json_read_number(const convti_place *place, const char *name
 
 bool convti_json_truth(const json_t *value)
 {
-    switch (json_typeof(value)) {
+    switch (value ? json_typeof(value) : JSON_NULL) {
     case JSON_OBJECT: return json_object_size(value) > 0;
     case JSON_ARRAY: return json_array_size(value) > 0;
     case JSON_STRING: return json_string_length(value) > 0;

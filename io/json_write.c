@@ -306,7 +306,8 @@ static json_t *sequential(const convt_config layers[], int count, convt_error *e
     object config = start(err), model = start(err);
     add(&config, "name", json_string("sequential"));
     add(&config, "trainable", json_true());
-    add(&config, "dtype", dtype_policy(CONVT_FLOAT32)); /* the global policy; layers have their own */
+    add(&config, "dtype",
+        dtype_policy(CONVT_FLOAT32)); /* the global policy; layers have their own */
     add(&config, "layers", layer_list(layers, count, err));
     if (known)
         add(&config, "build_input_shape", batch_shape(layers[0].input, layers[0].data_format));

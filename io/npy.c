@@ -245,14 +245,6 @@ static convt_status check_header(const convti_source *source, const char *text, 
     return CONVT_OK;
 }
 
-/* Text that goes into a message of one line. */
-static void make_printable(char *text, size_t size)
-{
-    for (size_t i = 0; i < size; i++) {
-        if ((unsigned char)text[i] < ' ' || (unsigned char)text[i] > '~') text[i] = ' ';
-    }
-}
-
 static convt_status read_header(convti_source *source, header *h, convt_error *err)
 {
     unsigned char prefix[12];
@@ -277,7 +269,7 @@ static convt_status read_header(convti_source *source, header *h, convt_error *e
     void *text;
     status = convti_source_take(source, length, &text, err);
     if (status) return status;
-    make_printable(text, length);
+    convti_make_printable(text);
     status = check_header(source, text, h, err);
     free(text);
     return status;
@@ -435,7 +427,7 @@ convt_status convti_npy_header(const convt_array *array, char header_text[CONVTI
 convt_status convt_npy_write(const char *path, const convt_array *array, convt_error *err)
 {
     char text[CONVTI_NPY_HEADER];
-    size_t size;
+    size_t size = 0;
     convti_output out;
     convt_status status = convti_npy_header(array, text, &size, err);
     if (status) return status;

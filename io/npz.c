@@ -63,6 +63,7 @@ static convt_status open_member(zip_t *archive, zip_uint64_t index, const char *
 {
     const char *member = zip_get_name(archive, index, 0);
     snprintf(label, 160, "%.150s ", member ? member : "?");
+    convti_make_printable(label);
     *source = (convti_source){
         .name = convti_base_name(path), .label = label, .read = read_member, .remaining = -1};
     source->handle = zip_fopen_index(archive, index, 0);

@@ -203,7 +203,8 @@ static convt_status append(convt_images *images, const convt_images *image, size
     size_t size = (size_t)(image->h * image->w * image->c);
     if ((size_t)images->count == *room) {
         size_t more = *room ? 2 * *room : 1;
-        void *data = more <= SIZE_MAX / size ? realloc(images->data, more * size) : NULL;
+        size_t most = size > 0 ? SIZE_MAX / size : 0;
+        void *data = more <= most ? realloc(images->data, more * size) : NULL;
         if (!data) return convti_no_memory(err, "images", more * size);
         images->data = data;
         *room = more;
@@ -218,7 +219,7 @@ static convt_status read_next(const char *path, const char *first, convt_images 
 {
     convt_images image;
     convt_status status = convti_png_read(path, &image, err);
-    if (status) return status;
+    if (!image.data) return status;
     if (images->count == 0)
         *images =
             (convt_images){.h = image.h, .w = image.w, .c = image.c, .element = CONVT_ELEMENT_U8};

@@ -7,7 +7,7 @@ expect 0 "$convt" train --data small.idx --model tiny.json --codes 4 --epochs 3 
 
 # ---- predict ----
 expect 0 "$convt" predict --model run/model.npz --in run/codes.npy --out y.npy
-[ ! -s out ] && [ ! -s err ] || wrong "predict prints"
+if [ -s out ] || [ -s err ]; then wrong "predict prints"; fi
 [ "$(wc -c <y.npy)" -eq $((128 + 70 * 64 * 4)) ] || wrong "y.npy has $(wc -c <y.npy) bytes"
 head -c 128 y.npy | grep -q "(70, 8, 8, 1)" || wrong "y.npy has another shape: $(head -c 128 y.npy)"
 for threads in 1 2 3; do

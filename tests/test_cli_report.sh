@@ -82,7 +82,7 @@ fact() {
 # holds EXPRESSION over facts, as test(1) takes it.
 holds() {
     left=$(fact "$1")
-    [ "${left:--1}" "$2" "$3" ] || wrong "$name: $1 is ${left:-nothing}, not $2 $3"
+    test "${left:--1}" "$2" "$3" || wrong "$name: $1 is ${left:-nothing}, not $2 $3"
 }
 
 for page in wide:1200 phone:390 small:320; do

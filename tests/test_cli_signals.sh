@@ -30,27 +30,27 @@ for signal in INT:130 TERM:143; do
     [ "$(wc -l <err)" -eq 1 ] || wrong "not one line after SIG$name: $(cat err)"
     grep -q "^convt: train: stopped by SIG$name.*saved.*--resume" err || wrong "SIG$name is not told: $(cat err)"
     directory=stop$name
-    exists $directory/history.csv $directory/model.npz $directory/codes.npy $directory/samples.png $directory/report.html \
-        $directory/checkpoint.npz
-    only $directory history.csv model.npz codes.npy samples.png report.html checkpoint.npz
-    grep -q "Stopped by SIG$name" $directory/report.html || wrong "the report does not tell of SIG$name"
-    expect 0 "$convt" predict --model $directory/model.npz --in $directory/codes.npy --out y.npy
+    exists "$directory/history.csv" "$directory/model.npz" "$directory/codes.npy" "$directory/samples.png" "$directory/report.html" \
+        "$directory/checkpoint.npz"
+    only "$directory" history.csv model.npz codes.npy samples.png report.html checkpoint.npz
+    grep -q "Stopped by SIG$name" "$directory/report.html" || wrong "the report does not tell of SIG$name"
+    expect 0 "$convt" predict --model "$directory/model.npz" --in "$directory/codes.npy" --out y.npy
     # History and checkpoint are those of the same epoch, so a second part appends to the first.
-    lines=$(wc -l <$directory/history.csv)
-    cp $directory/history.csv before.csv
+    lines=$(wc -l <"$directory/history.csv")
+    cp "$directory/history.csv" before.csv
     "$convt" train --resume --out $directory >out 2>err &
     pid=$!
     tries=0
-    while [ "$(wc -l <$directory/history.csv)" -lt $((lines + 2)) ] && [ $tries -lt 600 ]; do
+    while [ "$(wc -l <"$directory/history.csv")" -lt $((lines + 2)) ] && [ $tries -lt 600 ]; do
         tries=$((tries + 1))
         sleep 0.05
     done
     kill -TERM $pid
     wait $pid
-    head -n "$lines" $directory/history.csv >head.csv
+    head -n "$lines" "$directory/history.csv" >head.csv
     same head.csv before.csv
-    lines=$(wc -l <$directory/history.csv)
-    [ "$(tail -n 1 $directory/history.csv | cut -d, -f1)" -eq $((lines - 1)) ] || wrong "epochs do not count on"
+    lines=$(wc -l <"$directory/history.csv")
+    [ "$(tail -n 1 "$directory/history.csv" | cut -d, -f1)" -eq $((lines - 1)) ] || wrong "epochs do not count on"
 done
 
 # The two runs were stopped at different epochs; as far as both go they agree bit for bit.

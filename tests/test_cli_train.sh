@@ -22,14 +22,14 @@ grep -q 'id="command">convt train --data small.idx --model tiny.json --codes 4 -
 grep -q 'principal component' full/report.html || wrong "the report has no PCA"
 
 # The command in the report does the same again.
-sed -n 's/.*id="command">convt \(.*\) --out full<.*/\1/p' full/report.html >command
+sed -n 's/.*id="command">convt \(.*\) --out full<.*/\1/p' full/report.html >repeat
 # shellcheck disable=SC2046
-expect 0 "$convt" $(cat command) --out again
+expect 0 "$convt" $(cat repeat) --out again
 for file in $results; do same "full/$file" "again/$file"; done
 
 # ---- quiet ----
 expect 0 train --epochs 1 --out quiet --quiet
-[ ! -s out ] && [ ! -s err ] || wrong "--quiet prints"
+if [ -s out ] || [ -s err ]; then wrong "--quiet prints"; fi
 
 # ---- threads ----
 for threads in 1 2 3 7; do
@@ -83,6 +83,13 @@ expect 0 "$convt" train --data colour.npy --codes 5 --epochs 1 --batch-size 4 --
 "$convt" info colour | grep -q '(None, 9, 12, 3)' || wrong "no decoder for 9x12x3: $("$convt" info colour)"
 exists colour/samples.png
 expect 0 "$convt" train --data odd.idx --codes 1 --epochs 1 --batch-size 64 --out one --quiet
+
+# ---- a folder of PNG files ----
+mkdir pictures
+expect 0 "$convt" sample --run full --out pictures/a.png --count 1 --seed 1
+expect 0 "$convt" sample --run full --out pictures/b.png --count 1 --seed 2
+expect 0 "$convt" train --data pictures --codes 3 --epochs 1 --out png
+grep -q '^2 images of [0-9]*x[0-9]*x1 from pictures' out || wrong "folder: $(cat out)"
 
 # ---- losses ----
 expect 0 train --epochs 1 --out mse --loss mse

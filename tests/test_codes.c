@@ -1,4 +1,5 @@
-/* Random codes have the mean and the covariance of the codes of the run; lines between codes end at both. */
+/* Random codes have the mean and the covariance of the codes of the run; lines between codes end at
+ * both. */
 #include "support/close.h"
 
 #include "codes.c"

@@ -1,4 +1,5 @@
-/* The default decoder: it reaches every image size, its start keeps the signal's size, and it is what the README says. */
+/* The default decoder: it reaches every image size, its start keeps the signal's size, and it is
+ * what the README says. */
 #include "support/close.h"
 
 #include "decoder.c"

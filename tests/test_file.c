@@ -50,8 +50,7 @@ static void a_long_file_reads_back(void **state)
     size_t size = 5000001, got;
     char *data, *bytes = malloc(size);
     assert_non_null(bytes);
-    for (size_t i = 0; i < size; i++)
-        bytes[i] = (char)(i * 7 % 251);
+    for (size_t i = 0; i < size; i++) bytes[i] = (char)(i * 7 % 251);
     assert_int_equal(convt_file_write(scratch("long"), bytes, size, &err), CONVT_OK);
     assert_int_equal(convt_file_read(scratch("long"), &data, &got, &err), CONVT_OK);
     assert_int_equal(got, size);

@@ -10,7 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COUNT = 23, CODE = 4, SIDE = 6, PIXELS = SIDE * SIDE * 2, LAYERS = 2, ROWS = 4, BATCH = 8, MOST_STATE = 16, SEEN = 64 * COUNT };
+enum {
+    COUNT = 23,
+    CODE = 4,
+    SIDE = 6,
+    PIXELS = SIDE * SIDE * 2,
+    LAYERS = 2,
+    ROWS = 4,
+    BATCH = 8,
+    MOST_STATE = 16,
+    SEEN = 64 * COUNT
+};
 
 /* ---- one run: a small decoder with regularizers and a constraint, on random data ---- */
 
@@ -31,14 +41,13 @@ struct run {
     int batch_calls, epoch_calls, stop_at_batch, stop_at_epoch;
 };
 
-static convt_status gather(void *context, const int64_t *index, int64_t n, convt_view x, convt_view y)
+static convt_status gather(void *context, const int64_t *index, int64_t n, convt_view x,
+                           convt_view y)
 {
     struct run *run = context;
-    for (int64_t k = 0; k < n; k++)
-        run->order[run->gathered++ % SEEN] = index[k];
+    for (int64_t k = 0; k < n; k++) run->order[run->gathered++ % SEEN] = index[k];
     assert_true(!x.data == run->codes);
-    if (run->fails_at && run->gathered >= run->fails_at)
-        return CONVT_FILE_FAILED;
+    if (run->fails_at && run->gathered >= run->fails_at) return CONVT_FILE_FAILED;
     return convt_arrays_gather(&run->arrays, index, n, x, y);
 }
 
@@ -62,10 +71,20 @@ static struct run *prepare(convt_dtype dtype, bool codes)
     struct run *run = calloc(1, sizeof *run);
     assert_non_null(run);
     const convt_config layers[LAYERS] = {
-        {.input = {1, 1, CODE}, .max_batch = BATCH, .filters = 5, .kernel_size = {3, 3}, .dtype = dtype, .seed = 3,
-         .activation = {.kind = CONVT_ELU}, .kernel_regularizer = {.kind = CONVT_L2, .l2 = CONVT_SET(0.01)},
+        {.input = {1, 1, CODE},
+         .max_batch = BATCH,
+         .filters = 5,
+         .kernel_size = {3, 3},
+         .dtype = dtype,
+         .seed = 3,
+         .activation = {.kind = CONVT_ELU},
+         .kernel_regularizer = {.kind = CONVT_L2, .l2 = CONVT_SET(0.01)},
          .activity_regularizer = {.kind = CONVT_L2, .l2 = CONVT_SET(0.02)}},
-        {.filters = 2, .kernel_size = {3, 3}, .strides = {2, 2}, .padding = CONVT_SAME, .dtype = dtype,
+        {.filters = 2,
+         .kernel_size = {3, 3},
+         .strides = {2, 2},
+         .padding = CONVT_SAME,
+         .dtype = dtype,
          .kernel_constraint = {.kind = CONVT_MAX_NORM, .max_value = CONVT_SET(1)}},
     };
     memcpy(run->layers, layers, sizeof layers);
@@ -75,7 +94,8 @@ static struct run *prepare(convt_dtype dtype, bool codes)
     values_random(run->x, 1, -1, 1);
     values_random(run->y, 2, 0, 1);
     run->arrays = (convt_arrays){convt_read(run->x), convt_read(run->y)};
-    run->rule = (convt_sgd_config){.learning_rate = CONVT_SET(0.1), .momentum = 0.9,
+    run->rule = (convt_sgd_config){.learning_rate = CONVT_SET(0.1),
+                                   .momentum = 0.9,
                                    .schedule = {.kind = CONVT_COSINE_DECAY, .decay_steps = 40}};
     run->cfg = (convt_trainer_config){
         .data = {COUNT, gather, run},
@@ -87,8 +107,7 @@ static struct run *prepare(convt_dtype dtype, bool codes)
         .on_epoch = on_epoch,
         .context = run,
     };
-    if (codes)
-        run->cfg.codes = (convt_codes){run->x, .learning_rate = 0.5, .fix_first = true};
+    if (codes) run->cfg.codes = (convt_codes){run->x, .learning_rate = 0.5, .fix_first = true};
     return run;
 }
 
@@ -97,11 +116,10 @@ static void create(struct run *run)
     convt_parameter rows[ROWS];
     convt_status status = convt_model_create(&run->cfg.model, run->layers, LAYERS, &run->err);
     if (!status)
-        status = convt_sgd_create(&run->cfg.sgd, &run->rule, rows, convt_model_parameters(run->cfg.model, rows), &run->err);
-    if (!status)
-        status = convt_trainer_create(&run->trainer, &run->cfg, &run->err);
-    if (status)
-        fail_msg("%s: %s", run->err.field, run->err.message);
+        status = convt_sgd_create(&run->cfg.sgd, &run->rule, rows,
+                                  convt_model_parameters(run->cfg.model, rows), &run->err);
+    if (!status) status = convt_trainer_create(&run->trainer, &run->cfg, &run->err);
+    if (status) fail_msg("%s: %s", run->err.field, run->err.message);
 }
 
 static struct run *start(convt_dtype dtype, bool codes)
@@ -125,14 +143,16 @@ static void fit(struct run *run, convt_status expected)
 {
     const convt_status status = convt_fit(run->trainer);
     if (status != expected)
-        fail_msg("status %d, not %d: %s: %s", (int)status, (int)expected, convt_trainer_error(run->trainer)->field,
+        fail_msg("status %d, not %d: %s: %s", (int)status, (int)expected,
+                 convt_trainer_error(run->trainer)->field,
                  convt_trainer_error(run->trainer)->message);
     assert_int_equal(convt_trainer_error(run->trainer)->status, expected);
 }
 
 static size_t bytes_of(convt_view v)
 {
-    return (size_t)values_count(convt_read(v)) * (v.dtype == CONVT_FLOAT32 ? sizeof(float) : sizeof(double));
+    return (size_t)values_count(convt_read(v)) *
+           (v.dtype == CONVT_FLOAT32 ? sizeof(float) : sizeof(double));
 }
 
 static int state_of(struct run *run, convt_state rows[MOST_STATE])
@@ -193,31 +213,32 @@ static void write_gradients(convt_model *model, const double *in)
             values_set(rows[r].gradient, i, *in++);
 }
 
-static void run_leaf(struct run *run, convt_model *model, int64_t sample, int64_t batch, struct leaf *leaf)
+static void run_leaf(struct run *run, convt_model *model, int64_t sample, int64_t batch,
+                     struct leaf *leaf)
 {
-    const double *x = (const double *)run->x.data + sample * CODE, *y = (const double *)run->y.data + sample * PIXELS;
+    const double *x = (const double *)run->x.data + sample * CODE,
+                 *y = (const double *)run->y.data + sample * PIXELS;
     double dy[PIXELS];
     const convt_view slopes = convt_f64(dy, 1, SIDE, SIDE, 2);
     assert_int_equal(convt_model_forward(model, convt_f64(x, 1, 1, 1, CODE)), CONVT_OK);
-    assert_int_equal(convt_loss(&run->cfg.loss, convt_f64(y, 1, SIDE, SIDE, 2), convt_model_output(model), batch,
-                                &leaf->value, slopes, NULL), CONVT_OK);
+    assert_int_equal(convt_loss(&run->cfg.loss, convt_f64(y, 1, SIDE, SIDE, 2),
+                                convt_model_output(model), batch, &leaf->value, slopes, NULL),
+                     CONVT_OK);
     leaf->value.loss += convt_model_activity_loss(model, (double)batch);
-    assert_int_equal(convt_model_backward_data(model, convt_f64(x, 1, 1, 1, CODE), convt_read(slopes), CONVT_NONE,
-                                               (double)batch), CONVT_OK);
+    assert_int_equal(convt_model_backward_data(model, convt_f64(x, 1, 1, 1, CODE),
+                                               convt_read(slopes), CONVT_NONE, (double)batch),
+                     CONVT_OK);
     read_gradients(model, leaf->gradient);
 }
 
 /* The sum over leaves first .. last in a binary tree whose left part is as full as can be. */
 static struct leaf add_leaves(const struct leaf *leaves, int64_t count)
 {
-    if (count == 1)
-        return leaves[0];
+    if (count == 1) return leaves[0];
     int64_t left = 1;
-    while (2 * left < count)
-        left *= 2;
+    while (2 * left < count) left *= 2;
     struct leaf a = add_leaves(leaves, left), b = add_leaves(leaves + left, count - left);
-    for (int i = 0; i < MOST_PARAMETERS; i++)
-        a.gradient[i] += b.gradient[i];
+    for (int i = 0; i < MOST_PARAMETERS; i++) a.gradient[i] += b.gradient[i];
     a.value.loss += b.value.loss;
     a.value.mse += b.value.mse;
     return a;
@@ -239,8 +260,7 @@ static void fit_is_the_loop_by_hand(void **state)
             static struct leaf leaves[BATCH];
             const double weights = convt_model_weight_loss(model);
             assert_int_equal(convt_leaf_size(BATCH, MOST_PARAMETERS * sizeof(double)), 1);
-            for (int64_t k = 0; k < n; k++)
-                run_leaf(hand, model, first + k, n, &leaves[k]);
+            for (int64_t k = 0; k < n; k++) run_leaf(hand, model, first + k, n, &leaves[k]);
             const struct leaf sum = add_leaves(leaves, n);
             write_gradients(model, sum.gradient);
             assert_int_equal(convt_model_backward_weights(model), CONVT_OK);
@@ -272,13 +292,19 @@ static void leaves_add_up_to_whole_batches(void **state)
     double dy[BATCH * PIXELS];
     for (int64_t step = 0; step < 9; step++) {
         const int64_t first = step % 3 * BATCH, n = COUNT - first < BATCH ? COUNT - first : BATCH;
-        const double *x = (const double *)hand->x.data + first * CODE, *y = (const double *)hand->y.data + first * PIXELS;
+        const double *x = (const double *)hand->x.data + first * CODE,
+                     *y = (const double *)hand->y.data + first * PIXELS;
         convt_loss_value value;
-        assert_int_equal(convt_model_forward(hand->cfg.model, convt_f64(x, n, 1, 1, CODE)), CONVT_OK);
-        assert_int_equal(convt_loss(&hand->cfg.loss, convt_f64(y, n, SIDE, SIDE, 2), convt_model_output(hand->cfg.model), n,
-                                    &value, convt_f64(dy, n, SIDE, SIDE, 2), NULL), CONVT_OK);
+        assert_int_equal(convt_model_forward(hand->cfg.model, convt_f64(x, n, 1, 1, CODE)),
+                         CONVT_OK);
+        assert_int_equal(convt_loss(&hand->cfg.loss, convt_f64(y, n, SIDE, SIDE, 2),
+                                    convt_model_output(hand->cfg.model), n, &value,
+                                    convt_f64(dy, n, SIDE, SIDE, 2), NULL),
+                         CONVT_OK);
         assert_int_equal(convt_model_backward(hand->cfg.model, convt_f64(x, n, 1, 1, CODE),
-                                              convt_read(convt_f64(dy, n, SIDE, SIDE, 2)), CONVT_NONE), CONVT_OK);
+                                              convt_read(convt_f64(dy, n, SIDE, SIDE, 2)),
+                                              CONVT_NONE),
+                         CONVT_OK);
         convt_sgd_step(hand->cfg.sgd);
     }
     convt_parameter a[ROWS], b[ROWS];
@@ -365,12 +391,29 @@ static void epochs_are_seeded_permutations(void **state)
     assert_memory_not_equal(run->order, run->order + COUNT, epoch);
     assert_same_bits(run->order, again->order, 3 * epoch);
     assert_memory_not_equal(run->order, other->order, epoch);
-    for (int64_t k = 0; k < plain->gathered; k++)
-        assert_int_equal(plain->order[k], k % COUNT);
+    for (int64_t k = 0; k < plain->gathered; k++) assert_int_equal(plain->order[k], k % COUNT);
     finish(run);
     finish(again);
     finish(other);
     finish(plain);
+}
+
+/* A shuffle without bias leaves one sample in its place, on average. */
+static void every_order_is_as_likely(void **state)
+{
+    (void)state;
+    struct run *run = prepare(CONVT_FLOAT32, false);
+    run->cfg.epochs = SEEN / COUNT;
+    create(run);
+    fit(run, CONVT_OK);
+    int in_place = 0, first_in_front = 0;
+    for (int64_t k = 0; k < SEEN; k++) {
+        in_place += run->order[k] == k % COUNT;
+        first_in_front += run->order[k] == 0 && k % COUNT < COUNT / 2;
+    }
+    assert_in_range(in_place, 64 - 32, 64 + 32);       /* deviation 8 */
+    assert_in_range(first_in_front, 31 - 16, 31 + 16); /* deviation 4 */
+    finish(run);
 }
 
 static void progress_counts_from_one(void **state)
@@ -415,8 +458,7 @@ static void held_out_samples_are_the_last_and_never_trained_on(void **state)
     fit(first, CONVT_OK);
     for (int64_t e = 0; e < 3; e++) {
         assert_permutation(run->order + e * COUNT, 17);
-        for (int k = 17; k < COUNT; k++)
-            assert_int_equal(run->order[e * COUNT + k], k);
+        for (int k = 17; k < COUNT; k++) assert_int_equal(run->order[e * COUNT + k], k);
         assert_close(run->epochs[e].loss, first->epochs[e].loss, 0, 0);
         assert_int_equal(run->epochs[e].samples, 17);
     }
@@ -439,11 +481,14 @@ static void evaluation_is_the_mean_of_losses_and_changes_nothing(void **state)
     double loss = 0, mse = 0;
     for (int64_t first = 3; first < COUNT; first += BATCH) {
         const int64_t n = COUNT - first < BATCH ? COUNT - first : BATCH;
-        const double *x = (const double *)same->x.data + first * CODE, *y = (const double *)same->y.data + first * PIXELS;
+        const double *x = (const double *)same->x.data + first * CODE,
+                     *y = (const double *)same->y.data + first * PIXELS;
         assert_int_equal(convt_model_forward(model, convt_f64(x, n, 1, 1, CODE)), CONVT_OK);
-        assert_int_equal(convt_loss(&same->cfg.loss, convt_f64(y, n, SIDE, SIDE, 2), convt_model_output(model), n, &part,
-                                    CONVT_NONE, NULL), CONVT_OK);
-        loss += (double)n * (part.loss + convt_model_activity_loss(model, (double)n) + convt_model_weight_loss(model));
+        assert_int_equal(convt_loss(&same->cfg.loss, convt_f64(y, n, SIDE, SIDE, 2),
+                                    convt_model_output(model), n, &part, CONVT_NONE, NULL),
+                         CONVT_OK);
+        loss += (double)n * (part.loss + convt_model_activity_loss(model, (double)n) +
+                             convt_model_weight_loss(model));
         mse += (double)n * part.mse;
     }
     assert_int_equal(convt_evaluate(run->trainer, 3, COUNT - 3, &value), CONVT_OK);
@@ -503,13 +548,16 @@ static void a_run_resumes_from_its_state(void **state)
         create(resumed);
         run->stop_at_batch = stop;
         fit(run, CONVT_STOPPED);
+        convt_loss_value value; /* packs weights that the state then replaces */
+        assert_int_equal(convt_evaluate(resumed->trainer, 0, COUNT, &value), CONVT_OK);
         copy_state(run, resumed);
         fit(resumed, CONVT_OK);
         fit(whole, CONVT_OK);
         assert_same_state(resumed, whole);
         const int epochs = resumed->epoch_calls;
         assert_int_equal(epochs, 3 - (stop - 1) / 3);
-        assert_same_bits(resumed->epochs, whole->epochs + 3 - epochs, (size_t)epochs * sizeof *whole->epochs);
+        assert_same_bits(resumed->epochs, whole->epochs + 3 - epochs,
+                         (size_t)epochs * sizeof *whole->epochs);
         finish(run);
         finish(resumed);
         finish(whole);
@@ -519,10 +567,20 @@ static void a_run_resumes_from_its_state(void **state)
 static void the_state_names_everything(void **state)
 {
     (void)state;
-    static const char *names[] = {
-        "conv2d_transpose/kernel", "conv2d_transpose/bias", "conv2d_transpose_1/kernel", "conv2d_transpose_1/bias",
-        "sgd/velocity/0", "sgd/velocity/1", "sgd/velocity/2", "sgd/velocity/3",
-        "sgd/iterations", "epoch", "batch", "loss_sum", "mse_sum", "codes"};
+    static const char *names[] = {"conv2d_transpose/kernel",
+                                  "conv2d_transpose/bias",
+                                  "conv2d_transpose_1/kernel",
+                                  "conv2d_transpose_1/bias",
+                                  "sgd/velocity/0",
+                                  "sgd/velocity/1",
+                                  "sgd/velocity/2",
+                                  "sgd/velocity/3",
+                                  "sgd/iterations",
+                                  "epoch",
+                                  "batch",
+                                  "loss_sum",
+                                  "mse_sum",
+                                  "codes"};
     enum { NAMES = sizeof names / sizeof *names };
     struct run *run = start(CONVT_FLOAT32, true);
     convt_state rows[NAMES];
@@ -533,8 +591,7 @@ static void the_state_names_everything(void **state)
     assert_int_equal(convt_trainer_state(run->trainer, rows, 3), NAMES);
     assert_int_equal(rows[3].name[0], '!'); /* no more than there is room for */
     assert_int_equal(convt_trainer_state(run->trainer, rows, NAMES), NAMES);
-    for (int i = 0; i < NAMES; i++)
-        assert_string_equal(rows[i].name, names[i]);
+    for (int i = 0; i < NAMES; i++) assert_string_equal(rows[i].name, names[i]);
     assert_close(values_get(convt_read(rows[8].values), 0), 4, 0, 0);
     assert_close(values_get(convt_read(rows[9].values), 0), 1, 0, 0);
     assert_close(values_get(convt_read(rows[10].values), 0), 1, 0, 0);
@@ -543,8 +600,7 @@ static void the_state_names_everything(void **state)
     values_set(rows[9].values, 0, (double)NAN);
     values_set(rows[10].values, 0, 1e300);
     convt_trainer_restored(run->trainer);
-    for (int i = 8; i < 11; i++)
-        assert_close(values_get(convt_read(rows[i].values), 0), 0, 0, 0);
+    for (int i = 8; i < 11; i++) assert_close(values_get(convt_read(rows[i].values), 0), 0, 0, 0);
     finish(run);
 }
 
@@ -555,7 +611,8 @@ static void a_loss_that_is_not_finite_takes_no_step(void **state)
         struct run *run = prepare(CONVT_FLOAT32, codes), *clean = prepare(CONVT_FLOAT32, codes);
         run->cfg.no_shuffle = clean->cfg.no_shuffle = true;
         clean->stop_at_batch = 1;
-        values_set(run->y, (BATCH + 5) * PIXELS + 7, (double)NAN); /* in a late leaf of the second batch */
+        values_set(run->y, (BATCH + 5) * PIXELS + 7,
+                   (double)NAN); /* in a late leaf of the second batch */
         create(run);
         create(clean);
         fit(run, CONVT_NOT_FINITE);
@@ -599,7 +656,9 @@ static struct run *train_with_threads(convt_dtype dtype, int threads)
     run->rule.learning_rate = CONVT_SET(0.01);
     create(run);
     const convt_shape target = {24, 24, 2};
-    assert_int_equal(convt_codes_start(&run->cfg.codes, &run->cfg.data, target, 5, threads, NULL, NULL), CONVT_OK);
+    assert_int_equal(
+        convt_codes_start(&run->cfg.codes, &run->cfg.data, target, 5, threads, NULL, NULL),
+        CONVT_OK);
     fit(run, CONVT_OK);
     return run;
 }
@@ -640,7 +699,8 @@ static void memory_is_one_block_and_none_in_the_fit(void **state)
         assert_int_equal(accounts.live, 0);
 
         accounts = (failalloc){.fail_at = k};
-        const convt_status started = convt_codes_start(&run->cfg.codes, &run->cfg.data, (convt_shape){SIDE, SIDE, 2}, 1, 0,
+        const convt_status started = convt_codes_start(&run->cfg.codes, &run->cfg.data,
+                                                       (convt_shape){SIDE, SIDE, 2}, 1, 0,
                                                        &run->cfg.allocator, &run->err);
         if (k == 1)
             assert_refused(started, &run->err, CONVT_NO_MEMORY, "codes.values", "bytes");
@@ -678,8 +738,9 @@ static double sample_loss(struct run *run, const double *code, int64_t sample)
     const double *y = (const double *)run->y.data + sample * PIXELS;
     convt_loss_value value;
     assert_int_equal(convt_model_forward(run->cfg.model, convt_f64(code, 1, 1, 1, CODE)), CONVT_OK);
-    assert_int_equal(convt_loss(&run->cfg.loss, convt_f64(y, 1, SIDE, SIDE, 2), convt_model_output(run->cfg.model), 1, &value,
-                                CONVT_NONE, NULL), CONVT_OK);
+    assert_int_equal(convt_loss(&run->cfg.loss, convt_f64(y, 1, SIDE, SIDE, 2),
+                                convt_model_output(run->cfg.model), 1, &value, CONVT_NONE, NULL),
+                     CONVT_OK);
     return value.loss + convt_model_activity_loss(run->cfg.model, 1);
 }
 
@@ -734,7 +795,8 @@ static void held_out_codes_learn_without_the_weights(void **state)
         assert_same_bits(a[r].value.data, b[r].value.data, bytes_of(a[r].value));
     assert_same_bits(run->x.data, first->x.data, bytes_of(first->x));
     const size_t trained = bytes_of(first->x);
-    assert_memory_not_equal((char *)run->x.data + trained, (char *)held_out + trained, bytes_of(run->x) - trained);
+    assert_memory_not_equal((char *)run->x.data + trained, (char *)held_out + trained,
+                            bytes_of(run->x) - trained);
     assert_true(run->epochs[7].val_mse < run->epochs[0].val_mse);
     free(held_out);
     finish(run);
@@ -763,8 +825,7 @@ static void codes_start_standardized(void **state)
                     const double c = values_get(convt_read(run->x), s * CODE + d);
                     mean += c / COUNT;
                     square += c * c / COUNT;
-                    if (fix && d == 0)
-                        assert_close(c, 1, 0, 0);
+                    if (fix && d == 0) assert_close(c, 1, 0, 0);
                 }
                 assert_close(mean, fix && d == 0 ? 1 : 0, 1e-15, 1e-6);
                 assert_close(square, 1, 1e-5, 0);
@@ -835,17 +896,17 @@ static void wrong_codes_are_refused_at_the_start(void **state)
     convt_dataset empty = run->cfg.data;
     empty.count = 0;
     const convt_dataset *data = &run->cfg.data;
-    assert_refused(convt_codes_start(&short_by_one, data, target, 1, 1, NULL, &err), &err, CONVT_INVALID_SHAPE,
-                   "codes.values", "22");
-    assert_refused(convt_codes_start(&nothing, data, target, 1, 1, NULL, &err), &err, CONVT_INVALID_ARGUMENT,
-                   "codes.values", "NULL");
-    assert_refused(convt_codes_start(&run->cfg.codes, &empty, target, 1, 1, NULL, &err), &err, CONVT_INVALID_ARGUMENT,
-                   "data", "samples");
-    assert_refused(convt_codes_start(&run->cfg.codes, data, none, 1, 1, NULL, &err), &err, CONVT_INVALID_SHAPE, "target",
-                   "elements");
+    assert_refused(convt_codes_start(&short_by_one, data, target, 1, 1, NULL, &err), &err,
+                   CONVT_INVALID_SHAPE, "codes.values", "22");
+    assert_refused(convt_codes_start(&nothing, data, target, 1, 1, NULL, &err), &err,
+                   CONVT_INVALID_ARGUMENT, "codes.values", "NULL");
+    assert_refused(convt_codes_start(&run->cfg.codes, &empty, target, 1, 1, NULL, &err), &err,
+                   CONVT_INVALID_ARGUMENT, "data", "samples");
+    assert_refused(convt_codes_start(&run->cfg.codes, data, none, 1, 1, NULL, &err), &err,
+                   CONVT_INVALID_SHAPE, "target", "elements");
     run->fails_at = 3;
-    assert_refused(convt_codes_start(&run->cfg.codes, data, target, 1, 1, NULL, &err), &err, CONVT_FILE_FAILED,
-                   "data.gather", "");
+    assert_refused(convt_codes_start(&run->cfg.codes, data, target, 1, 1, NULL, &err), &err,
+                   CONVT_FILE_FAILED, "data.gather", "");
     finish(run);
 }
 
@@ -857,10 +918,13 @@ static void a_decoder_learns_its_images(void **state)
     struct run *run = prepare(CONVT_FLOAT32, true);
     for (int s = 0; s < COUNT; s++) /* a bright row and a dark column */
         for (int i = 0; i < PIXELS; i++)
-            values_set(run->y, s * PIXELS + i, (i / (2 * SIDE) == s % SIDE) * 0.9 + (i / 2 % SIDE == s / SIDE ? 0 : 0.1));
+            values_set(run->y, s * PIXELS + i,
+                       (i / (2 * SIDE) == s % SIDE) * 0.9 + (i / 2 % SIDE == s / SIDE ? 0 : 0.1));
     for (int i = 0; i < LAYERS; i++) {
-        run->layers[i].kernel_regularizer.kind = run->layers[i].activity_regularizer.kind = CONVT_NO_REGULARIZER;
-        run->layers[i].kernel_regularizer.l2.set = run->layers[i].activity_regularizer.l2.set = false;
+        run->layers[i].kernel_regularizer.kind = run->layers[i].activity_regularizer.kind =
+            CONVT_NO_REGULARIZER;
+        run->layers[i].kernel_regularizer.l2.set = run->layers[i].activity_regularizer.l2.set =
+            false;
         run->layers[i].kernel_constraint = (convt_constraint){0};
     }
     run->layers[0].filters = 16;
@@ -877,7 +941,8 @@ static void a_decoder_learns_its_images(void **state)
 
 /* ---- what is refused ---- */
 
-static void refuse(struct run *run, convt_trainer_config cfg, convt_status status, const char *field, const char *part)
+static void refuse(struct run *run, convt_trainer_config cfg, convt_status status,
+                   const char *field, const char *part)
 {
     convt_trainer *trainer = (convt_trainer *)run;
     convt_error err = {0};
@@ -889,11 +954,11 @@ static void refusals_name_the_argument(void **state)
 {
     (void)state;
     struct run *run = start(CONVT_FLOAT32, true);
-#define REFUSE(member, value, status, field, part)   \
-    do {                                             \
-        convt_trainer_config changed = run->cfg;     \
-        changed.member = value;                      \
-        refuse(run, changed, status, field, part);   \
+#define REFUSE(member, value, status, field, part) \
+    do {                                           \
+        convt_trainer_config changed = run->cfg;   \
+        changed.member = value;                    \
+        refuse(run, changed, status, field, part); \
     } while (0)
     const convt_status argument = CONVT_INVALID_ARGUMENT, shape = CONVT_INVALID_SHAPE;
     REFUSE(model, NULL, argument, "model", "");
@@ -928,13 +993,15 @@ static void arrays_refuse_other_shapes(void **state)
     assert_same_bits(x, run->x.data, CODE * sizeof(float));
     assert_same_bits(y + PIXELS, (float *)run->y.data + inside[1] * PIXELS, PIXELS * sizeof(float));
     assert_int_equal(convt_arrays_gather(a, inside, 2, CONVT_NONE, rows_y), CONVT_OK);
-    assert_int_equal(convt_arrays_gather(a, inside, 2, convt_f32(x, 2, 1, CODE, 1), rows_y), CONVT_INVALID_SHAPE);
+    assert_int_equal(convt_arrays_gather(a, inside, 2, convt_f32(x, 2, 1, CODE, 1), rows_y),
+                     CONVT_INVALID_SHAPE);
     assert_int_equal(convt_arrays_gather(a, inside, 1, rows_x, rows_y), CONVT_INVALID_SHAPE);
     assert_int_equal(convt_arrays_gather(a, inside, 2, rows_x, CONVT_NONE), CONVT_INVALID_SHAPE);
     assert_int_equal(convt_arrays_gather(a, outside, 1, CONVT_NONE, convt_f32(y, 1, SIDE, SIDE, 2)),
                      CONVT_INVALID_ARGUMENT);
-    assert_int_equal(convt_arrays_gather(a, negative, 1, CONVT_NONE, convt_f32(y, 1, SIDE, SIDE, 2)),
-                     CONVT_INVALID_ARGUMENT);
+    assert_int_equal(
+        convt_arrays_gather(a, negative, 1, CONVT_NONE, convt_f32(y, 1, SIDE, SIDE, 2)),
+        CONVT_INVALID_ARGUMENT);
     values_free(run->x);
     values_free(run->y);
     free(run);
@@ -948,6 +1015,7 @@ int main(void)
         cmocka_unit_test(leaf_size_depends_on_batch_and_bytes),
         cmocka_unit_test(one_leaf_is_a_plain_step),
         cmocka_unit_test(epochs_are_seeded_permutations),
+        cmocka_unit_test(every_order_is_as_likely),
         cmocka_unit_test(progress_counts_from_one),
         cmocka_unit_test(held_out_samples_are_the_last_and_never_trained_on),
         cmocka_unit_test(evaluation_is_the_mean_of_losses_and_changes_nothing),

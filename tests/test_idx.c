@@ -21,8 +21,7 @@ static size_t idx_bytes(unsigned char bytes[256], int rank, const unsigned char 
         bytes[at + 3] = sizes[i];
         count *= sizes[i];
     }
-    for (size_t i = 0; i < count; i++)
-        bytes[at + i] = (unsigned char)i;
+    for (size_t i = 0; i < count; i++) bytes[at + i] = (unsigned char)i;
     return at + count;
 }
 
@@ -78,8 +77,11 @@ static void every_truncation_says_how_much_there_is(void **state)
     size_t size = idx_bytes(bytes, 3, (const unsigned char[]){2, 3, 4});
     for (size_t cut = 2; cut < size; cut++) {
         char part[96];
-        snprintf(part, sizeof part, "%sends after %zu of %zu bytes", cut < 16 ? "" : "2 images of 3 x 4 x 1: ", cut,
-                 cut < 4 ? 4 : cut < 16 ? 16 : size);
+        snprintf(part, sizeof part, "%sends after %zu of %zu bytes",
+                 cut < 16 ? "" : "2 images of 3 x 4 x 1: ", cut,
+                 cut < 4    ? 4
+                 : cut < 16 ? 16
+                            : size);
         check_refused(scratch_write("a.idx", bytes, cut), part);
     }
     check_refused(scratch_write("a.idx", bytes, 0), "is empty");
@@ -94,8 +96,7 @@ static void every_truncation_of_a_gzip_stream_is_refused(void **state)
     size_t size = idx_bytes(bytes, 3, (const unsigned char[]){2, 3, 4});
     write_gzip("a.idx", bytes, size);
     char *packed = scratch_read("a.idx", &size);
-    for (size_t cut = 2; cut < size; cut++)
-        check_refused(scratch_write("a.idx", packed, cut), "");
+    for (size_t cut = 2; cut < size; cut++) check_refused(scratch_write("a.idx", packed, cut), "");
     packed[size - 6] ^= 1; /* its checksum */
     check_refused(scratch_write("a.idx", packed, size), "cannot be unpacked: incorrect data check");
     free(packed);
@@ -124,7 +125,8 @@ static void what_is_no_image_file_is_refused(void **state)
     memset(bytes + 4, 0x7F, 4);
     memset(bytes + 8, 0, 8);
     bytes[11] = bytes[15] = 1;
-    check_refused(scratch_write("a.idx", bytes, 200), "2139062143 images of 1 x 1 x 1: ends after 200 of 2139062159 bytes");
+    check_refused(scratch_write("a.idx", bytes, 200),
+                  "2139062143 images of 1 x 1 x 1: ends after 200 of 2139062159 bytes");
     scratch_clear();
 }
 
@@ -133,7 +135,8 @@ static void the_example_images_are_read(void **state)
     (void)state;
     convt_images images;
     convt_error err = {CONVT_OK, "", ""};
-    if (convt_images_read(CONVT_SOURCE_DIR "/examples/data/train-images-2000-idx3-ubyte.gz", &images, &err))
+    if (convt_images_read(CONVT_SOURCE_DIR "/examples/data/train-images-2000-idx3-ubyte.gz",
+                          &images, &err))
         fail_msg("%s: %s", err.field, err.message);
     assert_true(images.count == 2000 && images.h == 28 && images.w == 28 && images.c == 1);
     convt_images_free(&images);

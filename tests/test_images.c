@@ -14,12 +14,12 @@ static convt_images read_ok(const char *path)
 {
     convt_images images;
     convt_error err = {CONVT_OK, "", ""};
-    if (convt_images_read(path, &images, &err))
-        fail_msg("%s: %s", err.field, err.message);
+    if (convt_images_read(path, &images, &err)) fail_msg("%s: %s", err.field, err.message);
     return images;
 }
 
-static void check_refused(const char *path, convt_status expected, const char *field, const char *part)
+static void check_refused(const char *path, convt_status expected, const char *field,
+                          const char *part)
 {
     convt_images images;
     convt_error err = {CONVT_OK, "", ""};
@@ -28,9 +28,11 @@ static void check_refused(const char *path, convt_status expected, const char *f
     assert_null(images.data);
 }
 
-static convt_array array_of(convt_element element, int rank, int64_t a, int64_t b, int64_t c, int64_t d)
+static convt_array array_of(convt_element element, int rank, int64_t a, int64_t b, int64_t c,
+                            int64_t d)
 {
-    return (convt_array){.name = "x", .element = element, .rank = rank, .shape = {a, b, c, d}, .data = data};
+    return (convt_array){
+        .name = "x", .element = element, .rank = rank, .shape = {a, b, c, d}, .data = data};
 }
 
 static const char *write_npy(convt_array array)
@@ -44,8 +46,7 @@ static const char *write_npy(convt_array array)
 static void arrays_keep_their_elements(void **state)
 {
     (void)state;
-    for (int i = 0; i < 64; i++)
-        data[i] = i;
+    for (int i = 0; i < 64; i++) data[i] = i;
     convt_images images = read_ok(write_npy(array_of(CONVT_ELEMENT_F64, 4, 2, 3, 4, 2)));
     assert_true(images.count == 2 && images.h == 3 && images.w == 4 && images.c == 2);
     assert_int_equal(images.element, CONVT_ELEMENT_F64);
@@ -66,17 +67,17 @@ static void wide_integers_become_bytes(void **state)
 {
     (void)state;
     int64_t *wide = (int64_t *)data;
-    for (int i = 0; i < 8; i++)
-        wide[i] = 255 - i;
+    for (int i = 0; i < 8; i++) wide[i] = 255 - i;
     convt_images images = read_ok(write_npy(array_of(CONVT_ELEMENT_I64, 3, 2, 2, 2, 0)));
     assert_int_equal(images.element, CONVT_ELEMENT_U8);
-    for (int i = 0; i < 8; i++)
-        assert_int_equal(((uint8_t *)images.data)[i], 255 - i);
+    for (int i = 0; i < 8; i++) assert_int_equal(((uint8_t *)images.data)[i], 255 - i);
     convt_images_free(&images);
     wide[5] = 256;
-    check_refused(write_npy(array_of(CONVT_ELEMENT_I64, 3, 2, 2, 2, 0)), CONVT_BAD_FORMAT, "some.file", "holds 256");
+    check_refused(write_npy(array_of(CONVT_ELEMENT_I64, 3, 2, 2, 2, 0)), CONVT_BAD_FORMAT,
+                  "some.file", "holds 256");
     wide[5] = -1;
-    check_refused(write_npy(array_of(CONVT_ELEMENT_I64, 3, 2, 2, 2, 0)), CONVT_BAD_FORMAT, "some.file", "holds -1");
+    check_refused(write_npy(array_of(CONVT_ELEMENT_I64, 3, 2, 2, 2, 0)), CONVT_BAD_FORMAT,
+                  "some.file", "holds -1");
     scratch_clear();
 }
 
@@ -84,7 +85,8 @@ static void an_archive_gives_its_images(void **state)
 {
     (void)state;
     convt_error err;
-    convt_array arrays[2] = {array_of(CONVT_ELEMENT_F64, 2, 2, 3, 0, 0), array_of(CONVT_ELEMENT_F64, 3, 2, 3, 4, 0)};
+    convt_array arrays[2] = {array_of(CONVT_ELEMENT_F64, 2, 2, 3, 0, 0),
+                             array_of(CONVT_ELEMENT_F64, 3, 2, 3, 4, 0)};
     strcpy(arrays[1].name, "images");
     assert_int_equal(convt_npz_write(scratch("some.file"), arrays, 2, NULL, NULL, &err), CONVT_OK);
     convt_images images = read_ok(scratch("some.file"));
@@ -102,10 +104,14 @@ static void what_holds_no_images_is_refused(void **state)
     convt_error err;
     check_refused(scratch("some.file"), CONVT_FILE_FAILED, "some.file", "No such file");
     check_refused("/dev/null", CONVT_FILE_FAILED, "null", "is no file and no folder");
-    check_refused(scratch_write("some.file", "plain text", 10), CONVT_BAD_FORMAT, "some.file", "is no .npy, .npz or IDX file");
-    check_refused(write_npy(array_of(CONVT_ELEMENT_F32, 3, 0, 2, 2, 0)), CONVT_BAD_FORMAT, "some.file", "holds 0 images");
-    check_refused(write_npy(array_of(CONVT_ELEMENT_F32, 4, 2, 2, 2, 0)), CONVT_BAD_FORMAT, "some.file", "2 x 2 x 0");
-    check_refused(write_npy(array_of(CONVT_ELEMENT_F32, 5, 1, 1, 1, 1)), CONVT_BAD_FORMAT, "some.file", "");
+    check_refused(scratch_write("some.file", "plain text", 10), CONVT_BAD_FORMAT, "some.file",
+                  "is no .npy, .npz or IDX file");
+    check_refused(write_npy(array_of(CONVT_ELEMENT_F32, 3, 0, 2, 2, 0)), CONVT_BAD_FORMAT,
+                  "some.file", "holds 0 images");
+    check_refused(write_npy(array_of(CONVT_ELEMENT_F32, 4, 2, 2, 2, 0)), CONVT_BAD_FORMAT,
+                  "some.file", "2 x 2 x 0");
+    check_refused(write_npy(array_of(CONVT_ELEMENT_F32, 5, 1, 1, 1, 1)), CONVT_BAD_FORMAT,
+                  "some.file", "");
     assert_int_equal(convt_png_write(scratch("some.file"), &pixel, 1, 1, 1, &err), CONVT_OK);
     check_refused(scratch("some.file"), CONVT_BAD_FORMAT, "some.file", "name the folder");
     scratch_clear();

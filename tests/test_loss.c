@@ -45,18 +45,21 @@ enum { ROWS = sizeof rows / sizeof *rows };
 
 static convt_loss_config config_of(const struct row *row)
 {
-    return (convt_loss_config){
-        .kind = row->kind, .from_logits = row->reading == LOGITS, .sigmoid_output = row->reading == SIGMOID};
+    return (convt_loss_config){.kind = row->kind,
+                               .from_logits = row->reading == LOGITS,
+                               .sigmoid_output = row->reading == SIGMOID};
 }
 
 /* Targets in [0, 1]; predictions in (0, 1), or logits. */
 static void draw(uint64_t seed, enum reading reading, int64_t count, double *t, double *p)
 {
     values_random(convt_f64(t, 1, 1, 1, count), seed, 0, 1);
-    values_random(convt_f64(p, 1, 1, 1, count), seed + 1, reading == OUTPUTS ? 0.02 : -8, reading == OUTPUTS ? 0.98 : 8);
+    values_random(convt_f64(p, 1, 1, 1, count), seed + 1, reading == OUTPUTS ? 0.02 : -8,
+                  reading == OUTPUTS ? 0.98 : 8);
 }
 
-static void plain_means(const struct row *row, int64_t count, const double *t, const double *p, convt_loss_value *mean)
+static void plain_means(const struct row *row, int64_t count, const double *t, const double *p,
+                        convt_loss_value *mean)
 {
     *mean = (convt_loss_value){0, 0};
     for (int64_t i = 0; i < count; i++) {
@@ -85,18 +88,23 @@ static void values_are_those_of_the_formulas(void **state)
     } shapes[] = {{1, 1, 1, 1}, {2, 3, 5, 1}, {1, 16, 16, 1}, {5, 7, 9, 11}, {3, 40, 60, 11}};
     for (int r = 0; r < ROWS; r++)
         for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
-            const int64_t n = shapes[s].n, h = shapes[s].h, w = shapes[s].w, c = shapes[s].c, count = n * h * w * c;
+            const int64_t n = shapes[s].n, h = shapes[s].h, w = shapes[s].w, c = shapes[s].c,
+                          count = n * h * w * c;
             const convt_loss_config loss = config_of(&rows[r]);
             convt_loss_value mean, value;
             draw(7 + s, rows[r].reading, count, t64, p64);
             plain_means(&rows[r], count, t64, p64, &mean);
-            assert_int_equal(convt_loss(&loss, convt_read(convt_f64(t64, n, h, w, c)), convt_read(convt_f64(p64, n, h, w, c)),
-                                        n, &value, CONVT_NONE, NULL), CONVT_OK);
+            assert_int_equal(convt_loss(&loss, convt_read(convt_f64(t64, n, h, w, c)),
+                                        convt_read(convt_f64(p64, n, h, w, c)), n, &value,
+                                        CONVT_NONE, NULL),
+                             CONVT_OK);
             assert_close(value.loss, mean.loss, 1e-13, 0);
             assert_close(value.mse, mean.mse, 1e-13, 0);
             to_floats(count);
-            assert_int_equal(convt_loss(&loss, convt_read(convt_f32(t32, n, h, w, c)), convt_read(convt_f32(p32, n, h, w, c)),
-                                        n, &value, CONVT_NONE, NULL), CONVT_OK);
+            assert_int_equal(convt_loss(&loss, convt_read(convt_f32(t32, n, h, w, c)),
+                                        convt_read(convt_f32(p32, n, h, w, c)), n, &value,
+                                        CONVT_NONE, NULL),
+                             CONVT_OK);
             assert_close(value.loss, mean.loss, 3e-6, 0);
             assert_close(value.mse, mean.mse, 3e-6, 0);
         }
@@ -109,20 +117,23 @@ static void slopes_are_those_of_central_differences(void **state)
     const double step = 1e-6;
     for (int r = 0; r < ROWS; r++) {
         const convt_loss_config loss = config_of(&rows[r]);
-        const convt_const_view t = convt_read(convt_f64(t64, N, 3, 5, C)), p = convt_read(convt_f64(p64, N, 3, 5, C));
+        const convt_const_view t = convt_read(convt_f64(t64, N, 3, 5, C)),
+                               p = convt_read(convt_f64(p64, N, 3, 5, C));
         convt_loss_value value;
         draw(11, rows[r].reading, COUNT, t64, p64);
-        assert_int_equal(convt_loss(&loss, t, p, N, &value, convt_f64(d64, N, 3, 5, C), NULL), CONVT_OK);
+        assert_int_equal(convt_loss(&loss, t, p, N, &value, convt_f64(d64, N, 3, 5, C), NULL),
+                         CONVT_OK);
         for (int i = 0; i < COUNT; i++) {
             const double up = plain_element(rows[r].kind, rows[r].reading, t64[i], p64[i] + step);
             const double down = plain_element(rows[r].kind, rows[r].reading, t64[i], p64[i] - step);
             assert_close(d64[i] * COUNT, (up - down) / (2 * step), 1e-6, 1e-8);
         }
         to_floats(COUNT);
-        assert_int_equal(convt_loss(&loss, convt_read(convt_f32(t32, N, 3, 5, C)), convt_read(convt_f32(p32, N, 3, 5, C)), N,
-                                    &value, convt_f32(d32, N, 3, 5, C), NULL), CONVT_OK);
-        for (int i = 0; i < COUNT; i++)
-            assert_close((double)d32[i], d64[i], 1e-4, 1e-6 / COUNT);
+        assert_int_equal(convt_loss(&loss, convt_read(convt_f32(t32, N, 3, 5, C)),
+                                    convt_read(convt_f32(p32, N, 3, 5, C)), N, &value,
+                                    convt_f32(d32, N, 3, 5, C), NULL),
+                         CONVT_OK);
+        for (int i = 0; i < COUNT; i++) assert_close((double)d32[i], d64[i], 1e-4, 1e-6 / COUNT);
     }
 }
 
@@ -134,14 +145,18 @@ static void chunks_add_up_to_the_batch(void **state)
     convt_loss_value whole, first, second;
     draw(3, SIGMOID, SEVEN, t64, p64);
     const convt_view dy = convt_f64(d64, 7, 6, 5, 2);
-    assert_int_equal(convt_loss(&loss, convt_read(convt_f64(t64, 7, 6, 5, 2)), convt_read(convt_f64(p64, 7, 6, 5, 2)), 7,
-                                &whole, dy, NULL), CONVT_OK);
+    assert_int_equal(convt_loss(&loss, convt_read(convt_f64(t64, 7, 6, 5, 2)),
+                                convt_read(convt_f64(p64, 7, 6, 5, 2)), 7, &whole, dy, NULL),
+                     CONVT_OK);
     double parts[SEVEN];
-    assert_int_equal(convt_loss(&loss, convt_read(convt_f64(t64, 3, 6, 5, 2)), convt_read(convt_f64(p64, 3, 6, 5, 2)), 7,
-                                &first, convt_f64(parts, 3, 6, 5, 2), NULL), CONVT_OK);
+    assert_int_equal(convt_loss(&loss, convt_read(convt_f64(t64, 3, 6, 5, 2)),
+                                convt_read(convt_f64(p64, 3, 6, 5, 2)), 7, &first,
+                                convt_f64(parts, 3, 6, 5, 2), NULL),
+                     CONVT_OK);
     assert_int_equal(convt_loss(&loss, convt_read(convt_f64(t64 + THREE, 4, 6, 5, 2)),
                                 convt_read(convt_f64(p64 + THREE, 4, 6, 5, 2)), 7, &second,
-                                convt_f64(parts + THREE, 4, 6, 5, 2), NULL), CONVT_OK);
+                                convt_f64(parts + THREE, 4, 6, 5, 2), NULL),
+                     CONVT_OK);
     assert_close(first.loss + second.loss, whole.loss, 1e-14, 0);
     assert_close(first.mse + second.mse, whole.mse, 1e-14, 0);
     assert_same_bits(parts, d64, sizeof parts);
@@ -151,8 +166,10 @@ static convt_loss_value one_element(convt_loss_config loss, double t, double p, 
 {
     convt_loss_value value;
     const double target[1] = {t}, prediction[1] = {p};
-    assert_int_equal(convt_loss(&loss, convt_f64(target, 1, 1, 1, 1), convt_f64(prediction, 1, 1, 1, 1), 1, &value,
-                                convt_f64(slope, 1, 1, 1, 1), NULL), CONVT_OK);
+    assert_int_equal(convt_loss(&loss, convt_f64(target, 1, 1, 1, 1),
+                                convt_f64(prediction, 1, 1, 1, 1), 1, &value,
+                                convt_f64(slope, 1, 1, 1, 1), NULL),
+                     CONVT_OK);
     return value;
 }
 
@@ -209,18 +226,22 @@ static void a_custom_loss_is_one_more_row(void **state)
     double factor = 1;
     for (int sigmoid = 0; sigmoid < 2; sigmoid++) {
         const convt_loss_config row = {.kind = CONVT_MEAN_SQUARED_ERROR, .sigmoid_output = sigmoid};
-        const convt_loss_config custom = {
-            .kind = CONVT_CUSTOM_LOSS, .sigmoid_output = sigmoid, .element = squared, .context = &factor};
+        const convt_loss_config custom = {.kind = CONVT_CUSTOM_LOSS,
+                                          .sigmoid_output = sigmoid,
+                                          .element = squared,
+                                          .context = &factor};
         convt_loss_value a, b;
         double slopes[ELEMENTS];
         draw(5, SIGMOID, ELEMENTS, t64, p64);
-        const convt_const_view t = convt_read(convt_f64(t64, 5, 7, 9, 11)), p = convt_read(convt_f64(p64, 5, 7, 9, 11));
-        assert_int_equal(convt_loss(&row, t, p, 5, &a, convt_f64(slopes, 5, 7, 9, 11), NULL), CONVT_OK);
-        assert_int_equal(convt_loss(&custom, t, p, 5, &b, convt_f64(d64, 5, 7, 9, 11), NULL), CONVT_OK);
+        const convt_const_view t = convt_read(convt_f64(t64, 5, 7, 9, 11)),
+                               p = convt_read(convt_f64(p64, 5, 7, 9, 11));
+        assert_int_equal(convt_loss(&row, t, p, 5, &a, convt_f64(slopes, 5, 7, 9, 11), NULL),
+                         CONVT_OK);
+        assert_int_equal(convt_loss(&custom, t, p, 5, &b, convt_f64(d64, 5, 7, 9, 11), NULL),
+                         CONVT_OK);
         assert_close(b.loss, a.loss, 1e-15, 0);
         assert_close(b.mse, a.mse, 0, 0);
-        for (int i = 0; i < ELEMENTS; i++)
-            assert_close(d64[i], slopes[i], 1e-14, 1e-20);
+        for (int i = 0; i < ELEMENTS; i++) assert_close(d64[i], slopes[i], 1e-14, 1e-20);
     }
 }
 
@@ -237,7 +258,8 @@ static void bits_do_not_depend_on_threads(void **state)
             loss.threads = (int[]){1, 2, 3, 7}[k];
             assert_int_equal(convt_loss(&loss, convt_read(convt_f32(t32, 3, 40, 60, 11)),
                                         convt_read(convt_f32(p32, 3, 40, 60, 11)), 3, &value,
-                                        convt_f32(d32, 3, 40, 60, 11), NULL), CONVT_OK);
+                                        convt_f32(d32, 3, 40, 60, 11), NULL),
+                             CONVT_OK);
             if (k == 0) {
                 first = value;
                 memcpy(slopes, d32, sizeof slopes);
@@ -254,13 +276,15 @@ static void no_samples_are_no_loss(void **state)
     const convt_loss_config loss = {0};
     convt_loss_value value = {1, 1};
     assert_int_equal(convt_loss(&loss, convt_read(convt_f32((float *)NULL, 0, 4, 4, 1)),
-                                convt_read(convt_f32((float *)NULL, 0, 4, 4, 1)), 8, &value, CONVT_NONE, NULL), CONVT_OK);
+                                convt_read(convt_f32((float *)NULL, 0, 4, 4, 1)), 8, &value,
+                                CONVT_NONE, NULL),
+                     CONVT_OK);
     assert_close(value.loss, 0, 0, 0);
     assert_close(value.mse, 0, 0, 0);
 }
 
-static void refuse(convt_loss_config loss, convt_const_view t, convt_const_view p, int64_t batch, convt_view dy,
-                   convt_status status, const char *field)
+static void refuse(convt_loss_config loss, convt_const_view t, convt_const_view p, int64_t batch,
+                   convt_view dy, convt_status status, const char *field)
 {
     convt_error err = {0};
     convt_loss_value value;
@@ -273,13 +297,18 @@ static void refuse(convt_loss_config loss, convt_const_view t, convt_const_view 
 static void refusals_name_the_argument(void **state)
 {
     (void)state;
-    const convt_const_view a = convt_read(convt_f64(t64, 2, 3, 4, 1)), other = convt_read(convt_f64(t64, 2, 4, 3, 1));
-    const convt_const_view single = convt_read(convt_f32(t32, 2, 3, 4, 1)), none = convt_read(convt_f64((double *)NULL, 2, 3, 4, 1));
+    const convt_const_view a = convt_read(convt_f64(t64, 2, 3, 4, 1)),
+                           other = convt_read(convt_f64(t64, 2, 4, 3, 1));
+    const convt_const_view single = convt_read(convt_f32(t32, 2, 3, 4, 1)),
+                           none = convt_read(convt_f64((double *)NULL, 2, 3, 4, 1));
     const convt_loss_config mse = {0};
     const convt_status argument = CONVT_INVALID_ARGUMENT, shape = CONVT_INVALID_SHAPE;
-    refuse((convt_loss_config){.kind = (convt_loss_kind)77}, a, a, 2, CONVT_NONE, argument, "loss.kind");
-    refuse((convt_loss_config){.kind = CONVT_CUSTOM_LOSS}, a, a, 2, CONVT_NONE, argument, "loss.element");
-    refuse((convt_loss_config){.from_logits = true}, a, a, 2, CONVT_NONE, argument, "loss.from_logits");
+    refuse((convt_loss_config){.kind = (convt_loss_kind)77}, a, a, 2, CONVT_NONE, argument,
+           "loss.kind");
+    refuse((convt_loss_config){.kind = CONVT_CUSTOM_LOSS}, a, a, 2, CONVT_NONE, argument,
+           "loss.element");
+    refuse((convt_loss_config){.from_logits = true}, a, a, 2, CONVT_NONE, argument,
+           "loss.from_logits");
     refuse((convt_loss_config){.threads = -1}, a, a, 2, CONVT_NONE, argument, "loss.threads");
     refuse(mse, other, a, 2, CONVT_NONE, shape, "target");
     refuse(mse, single, a, 2, CONVT_NONE, shape, "target");

@@ -9,22 +9,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N = 3, H = 2, W = 3, C = 3, LAYERS = 3, X_SIZE = N * H * W * C };
+enum { N = 3, H = 2, W = 3, C = 3, LAYERS = 4, X_SIZE = N * H * W * C };
 
-/* An activation that needs z, regularizers of every kind, a layer without a bias. */
+/* An activation that needs z, one that does not change its input, regularizers of every kind, a layer without a bias. Outputs
+ * shrink, so that a buffer sized for the last of the layers that share it is too small. */
 static void configure(convt_config layers[LAYERS], convt_dtype dtype)
 {
     const convt_config configs[LAYERS] = {
-        {.input = {H, W, C}, .max_batch = N, .filters = 5, .kernel_size = {3, 2}, .strides = {2, 1}, .dtype = dtype,
-         .activation = {.kind = CONVT_RELU, .negative_slope = CONVT_SET(-0.3)}, .seed = 5,
+        {.input = {H, W, C},
+         .max_batch = N,
+         .filters = 20,
+         .kernel_size = {3, 2},
+         .strides = {2, 1},
+         .dtype = dtype,
+         .activation = {.kind = CONVT_RELU, .negative_slope = CONVT_SET(-0.3)},
+         .seed = 5,
          .kernel_regularizer = {.kind = CONVT_L2, .l2 = CONVT_SET(0.02)},
          .activity_regularizer = {.kind = CONVT_L2, .l2 = CONVT_SET(0.05)},
          .bias_initializer = {.kind = CONVT_RANDOM_NORMAL, .stddev = CONVT_SET(0.3)}},
-        {.filters = 4, .kernel_size = {3, 3}, .strides = {2, 2}, .padding = CONVT_SAME, .dtype = dtype,
-         .activation = {.kind = CONVT_ELU}, .bias_initializer = {.kind = CONVT_RANDOM_NORMAL, .stddev = CONVT_SET(0.3)},
+        {.filters = 7,
+         .kernel_size = {3, 3},
+         .padding = CONVT_SAME,
+         .dtype = dtype,
+         .activation = {.kind = CONVT_ELU},
+         .bias_initializer = {.kind = CONVT_RANDOM_NORMAL, .stddev = CONVT_SET(0.3)},
          .bias_regularizer = {.kind = CONVT_L2, .l2 = CONVT_SET(0.1)},
          .activity_regularizer = {.kind = CONVT_L2, .l2 = CONVT_SET(0.01)}},
-        {.filters = 2, .kernel_size = {2, 2}, .no_bias = true, .activation = {.kind = CONVT_SIGMOID}, .dtype = dtype},
+        {.filters = 5, .kernel_size = {3, 3}, .padding = CONVT_SAME, .dtype = dtype},
+        {.filters = 2,
+         .kernel_size = {1, 1},
+         .no_bias = true,
+         .activation = {.kind = CONVT_SIGMOID},
+         .dtype = dtype},
     };
     memcpy(layers, configs, sizeof configs);
 }
@@ -33,8 +49,7 @@ static convt_model *create(const convt_config layers[], int count)
 {
     convt_model *model;
     convt_error err;
-    if (convt_model_create(&model, layers, count, &err))
-        fail_msg("%s: %s", err.field, err.message);
+    if (convt_model_create(&model, layers, count, &err)) fail_msg("%s: %s", err.field, err.message);
     return model;
 }
 
@@ -79,7 +94,7 @@ static void compare_gradients(convt_layer *a, convt_layer *b)
     assert_int_equal(convt_layer_parameters(b, rows_b), count);
     for (int r = 0; r < count; r++)
         assert_same_bits(rows_a[r].gradient.data, rows_b[r].gradient.data,
-                            (size_t)values_count(convt_read(rows_a[r].gradient)) * sizeof(double));
+                         (size_t)values_count(convt_read(rows_a[r].gradient)) * sizeof(double));
 }
 
 static void a_model_is_its_layers_in_a_row(void **state)
@@ -91,7 +106,8 @@ static void a_model_is_its_layers_in_a_row(void **state)
     convt_layer *copies[LAYERS];
     copy_layers(model, copies);
     for (int64_t n = N; n >= 0; n--) {
-        double x[X_SIZE], dx[X_SIZE], dx_by_hand[X_SIZE], activity = 0, weights = 0, *y[LAYERS], *dy[LAYERS];
+        double x[X_SIZE], dx[X_SIZE], dx_by_hand[X_SIZE], activity = 0, weights = 0, *y[LAYERS],
+                                                          *dy[LAYERS];
         convt_view views[LAYERS];
         convt_const_view in = input(x, n);
         draw(1, X_SIZE, x);
@@ -104,7 +120,9 @@ static void a_model_is_its_layers_in_a_row(void **state)
             dy[i] = numbers(N * s.h * s.w * s.c);
             views[i] = convt_f64(y[i], n, s.h, s.w, s.c);
             assert_int_equal(convt_forward(copies[i], in, views[i]), CONVT_OK);
-            assert_int_equal(convt_layer_activity_loss(copies[i], convt_read(views[i]), (double)n, &part), CONVT_OK);
+            assert_int_equal(
+                convt_layer_activity_loss(copies[i], convt_read(views[i]), (double)n, &part),
+                CONVT_OK);
             activity += part;
             weights += convt_layer_weight_loss(copies[i]);
             in = convt_read(views[i]);
@@ -119,14 +137,16 @@ static void a_model_is_its_layers_in_a_row(void **state)
 
         draw(9, values_count(out), dy[LAYERS - 1]);
         const convt_const_view top = {dy[LAYERS - 1], out.dtype, out.n, out.h, out.w, out.c};
-        assert_int_equal(convt_model_backward(model, input(x, n), top, convt_f64(dx, n, H, W, C)), CONVT_OK);
+        assert_int_equal(convt_model_backward(model, input(x, n), top, convt_f64(dx, n, H, W, C)),
+                         CONVT_OK);
         for (int i = LAYERS - 1; i >= 0; i--) {
-            convt_view slopes = views[i], below = i ? views[i - 1] : convt_f64(dx_by_hand, n, H, W, C);
+            convt_view slopes = views[i],
+                       below = i ? views[i - 1] : convt_f64(dx_by_hand, n, H, W, C);
             slopes.data = dy[i];
-            if (i)
-                below.data = dy[i - 1];
-            assert_int_equal(convt_backward(copies[i], i ? convt_read(views[i - 1]) : input(x, n), convt_read(views[i]),
-                                            convt_read(slopes), below), CONVT_OK);
+            if (i) below.data = dy[i - 1];
+            assert_int_equal(convt_backward(copies[i], i ? convt_read(views[i - 1]) : input(x, n),
+                                            convt_read(views[i]), convt_read(slopes), below),
+                             CONVT_OK);
             compare_gradients(convt_model_layer(model, i), copies[i]);
         }
         assert_same_bits(dx, dx_by_hand, sizeof dx);
@@ -135,8 +155,7 @@ static void a_model_is_its_layers_in_a_row(void **state)
             free(dy[i]);
         }
     }
-    for (int i = 0; i < LAYERS; i++)
-        convt_layer_destroy(copies[i]);
+    for (int i = 0; i < LAYERS; i++) convt_layer_destroy(copies[i]);
     convt_model_destroy(model);
 }
 
@@ -147,24 +166,22 @@ static double total(convt_model *model, const double *x, const double *dy)
     double sum = 0;
     assert_int_equal(convt_model_forward(model, input(x, N)), CONVT_OK);
     const convt_const_view out = convt_model_output(model);
-    for (int64_t i = 0; i < values_count(out); i++)
-        sum += dy[i] * ((const double *)out.data)[i];
+    for (int64_t i = 0; i < values_count(out); i++) sum += dy[i] * ((const double *)out.data)[i];
     return sum + convt_model_weight_loss(model) + convt_model_activity_loss(model, N);
 }
 
-static double central_difference(convt_model *model, const double *x, const double *dy, double *number)
+static double central_difference(convt_model *model, const double *x, const double *dy,
+                                 double *number)
 {
     const double step = 1e-6, kept = *number;
     double sides[2];
     for (int side = 0; side < 2; side++) {
         *number = side ? kept + step : kept - step;
-        for (int i = 0; i < LAYERS; i++)
-            convt_layer_touch(convt_model_layer(model, i));
+        for (int i = 0; i < LAYERS; i++) convt_layer_touch(convt_model_layer(model, i));
         sides[side] = total(model, x, dy);
     }
     *number = kept;
-    for (int i = 0; i < LAYERS; i++)
-        convt_layer_touch(convt_model_layer(model, i));
+    for (int i = 0; i < LAYERS; i++) convt_layer_touch(convt_model_layer(model, i));
     return (sides[1] - sides[0]) / (2 * step);
 }
 
@@ -181,7 +198,8 @@ static void gradients_are_those_of_output_and_regularization(void **state)
     double *dy = numbers(values_count(out));
     draw(2, values_count(out), dy);
     const convt_const_view top = {dy, out.dtype, out.n, out.h, out.w, out.c};
-    assert_int_equal(convt_model_backward(model, input(x, N), top, convt_f64(dx, N, H, W, C)), CONVT_OK);
+    assert_int_equal(convt_model_backward(model, input(x, N), top, convt_f64(dx, N, H, W, C)),
+                     CONVT_OK);
     for (int i = 0; i < X_SIZE; i++)
         assert_close(dx[i], central_difference(model, x, dy, &x[i]), 1e-5, 1e-6);
 
@@ -191,7 +209,8 @@ static void gradients_are_those_of_output_and_regularization(void **state)
     for (int r = 0; r < count; r++)
         for (int64_t i = 0; i < values_count(convt_read(rows[r].value)); i += 3)
             assert_close(((double *)rows[r].gradient.data)[i],
-                         central_difference(model, x, dy, (double *)rows[r].value.data + i), 1e-5, 1e-6);
+                         central_difference(model, x, dy, (double *)rows[r].value.data + i), 1e-5,
+                         1e-6);
     free(dy);
     convt_model_destroy(model);
 }
@@ -199,7 +218,11 @@ static void gradients_are_those_of_output_and_regularization(void **state)
 static void the_divisor_is_that_of_the_whole_batch(void **state)
 {
     (void)state;
-    convt_config layer = {.input = {H, W, C}, .max_batch = N, .filters = 2, .kernel_size = {2, 2}, .dtype = CONVT_FLOAT64,
+    convt_config layer = {.input = {H, W, C},
+                          .max_batch = N,
+                          .filters = 2,
+                          .kernel_size = {2, 2},
+                          .dtype = CONVT_FLOAT64,
                           .activity_regularizer = {.kind = CONVT_L2, .l2 = CONVT_SET(0.5)},
                           .kernel_regularizer = {.kind = CONVT_L2, .l2 = CONVT_SET(0.5)}};
     convt_model *model = create(&layer, 1);
@@ -209,11 +232,15 @@ static void the_divisor_is_that_of_the_whole_batch(void **state)
     convt_const_view top = convt_model_output(model);
     dy = numbers(values_count(top)); /* zeros: the regularizers alone */
     top.data = dy;
-    assert_int_equal(convt_model_backward_data(model, input(x, N), top, convt_f64(whole, N, H, W, C), 1), CONVT_OK);
-    assert_int_equal(convt_model_backward_data(model, input(x, N), top, convt_f64(part, N, H, W, C), 8), CONVT_OK);
-    for (int i = 0; i < X_SIZE; i++)
-        assert_close(part[i], whole[i] / 8, 1e-13, 0);
-    assert_close(convt_model_activity_loss(model, 8), convt_model_activity_loss(model, 1) / 8, 1e-15, 0);
+    assert_int_equal(
+        convt_model_backward_data(model, input(x, N), top, convt_f64(whole, N, H, W, C), 1),
+        CONVT_OK);
+    assert_int_equal(
+        convt_model_backward_data(model, input(x, N), top, convt_f64(part, N, H, W, C), 8),
+        CONVT_OK);
+    for (int i = 0; i < X_SIZE; i++) assert_close(part[i], whole[i] / 8, 1e-13, 0);
+    assert_close(convt_model_activity_loss(model, 8), convt_model_activity_loss(model, 1) / 8,
+                 1e-15, 0);
     assert_close(convt_model_activity_loss(model, 0), 0, 0, 0);
 
     convt_parameter rows[2];
@@ -244,7 +271,8 @@ static void inference_gives_the_same_bits_in_less_memory(void **state)
     const convt_const_view a = convt_model_output(training), b = convt_model_output(model);
     assert_same_bits(a.data, b.data, (size_t)values_count(a) * sizeof(double));
     assert_close(convt_model_activity_loss(model, N), convt_model_activity_loss(training, N), 0, 0);
-    assert_int_equal(convt_model_backward(model, input(x, N), a, CONVT_NONE), CONVT_INVALID_ARGUMENT);
+    assert_int_equal(convt_model_backward(model, input(x, N), a, CONVT_NONE),
+                     CONVT_INVALID_ARGUMENT);
     assert_string_equal(convt_model_error(model)->field, "inference");
     assert_int_equal(convt_model_backward_weights(model), CONVT_INVALID_ARGUMENT);
     convt_model_destroy(model);
@@ -266,7 +294,8 @@ static void bits_do_not_depend_on_threads(void **state)
         assert_int_equal(convt_model_forward(model, input(x, N)), CONVT_OK);
         const convt_const_view out = convt_model_output(model);
         const size_t bytes = (size_t)values_count(out) * sizeof(double);
-        assert_int_equal(convt_model_backward(model, input(x, N), out, convt_f64(dx, N, H, W, C)), CONVT_OK);
+        assert_int_equal(convt_model_backward(model, input(x, N), out, convt_f64(dx, N, H, W, C)),
+                         CONVT_OK);
         if (k == 0) {
             first_y = numbers(values_count(out));
             memcpy(first_y, out.data, bytes);
@@ -300,8 +329,7 @@ static void unnamed_layers_are_named_and_seeded(void **state)
     assert_int_equal(convt_model_parameters(model, rows), 6);
     assert_int_equal(convt_model_parameters(again, same), 6);
     const size_t bytes = sizeof(float[3][3][4][4]);
-    for (int i = 0; i < 6; i += 2)
-        assert_same_bits(rows[i].value.data, same[i].value.data, bytes);
+    for (int i = 0; i < 6; i += 2) assert_same_bits(rows[i].value.data, same[i].value.data, bytes);
     assert_memory_not_equal(rows[0].value.data, rows[2].value.data, bytes);
     assert_memory_not_equal(rows[2].value.data, rows[4].value.data, bytes);
     convt_model_destroy(again);
@@ -327,14 +355,14 @@ static void refusals_name_layer_and_field(void **state)
     (void)state;
     convt_config good[LAYERS], layers[LAYERS];
     configure(good, CONVT_FLOAT32);
-#define REFUSE(index, member, value, text)     \
-    do {                                       \
-        memcpy(layers, good, sizeof good);     \
-        layers[index].member = value;          \
+#define REFUSE(index, member, value, text)                    \
+    do {                                                      \
+        memcpy(layers, good, sizeof good);                    \
+        layers[index].member = value;                         \
         refuse(layers, LAYERS, CONVT_INVALID_ARGUMENT, text); \
     } while (0)
     REFUSE(0, filters, 0, "layers[0].filters");
-    REFUSE(2, filters, -3, "layers[2].filters");
+    REFUSE(3, filters, -3, "layers[3].filters");
     REFUSE(1, kernel_size.w, 0, "layers[1].kernel_size");
     REFUSE(1, dtype, CONVT_FLOAT64, "layers[1].dtype");
     REFUSE(2, data_format, CONVT_CHANNELS_FIRST, "layers[2].data_format");
@@ -345,7 +373,7 @@ static void refusals_name_layer_and_field(void **state)
     refuse(good, 0, CONVT_INVALID_ARGUMENT, "count");
     refuse(NULL, 3, CONVT_INVALID_ARGUMENT, "count");
     memcpy(layers, good, sizeof good);
-    layers[1].input = (convt_shape){5, 4, 5}; /* what layer 0 gives */
+    layers[1].input = (convt_shape){5, 4, 20}; /* what layer 0 gives */
     convt_model_destroy(create(layers, LAYERS));
 }
 
@@ -357,21 +385,26 @@ static void wrong_views_are_refused(void **state)
     convt_model *model = create(layers, LAYERS);
     double x[2 * X_SIZE] = {0};
     const float single[X_SIZE] = {0};
-    assert_int_equal(convt_model_forward(model, convt_f32(single, N, H, W, C)), CONVT_INVALID_SHAPE);
+    assert_int_equal(convt_model_forward(model, convt_f32(single, N, H, W, C)),
+                     CONVT_INVALID_SHAPE);
     assert_string_equal(convt_model_error(model)->field, "x");
     assert_int_equal(convt_model_forward(model, input(x, N + 1)), CONVT_INVALID_SHAPE);
-    assert_int_equal(convt_model_forward(model, convt_read(convt_f64(x, N, W, H, C))), CONVT_INVALID_SHAPE);
+    assert_int_equal(convt_model_forward(model, convt_read(convt_f64(x, N, W, H, C))),
+                     CONVT_INVALID_SHAPE);
     assert_int_equal(convt_model_forward(model, input(NULL, N)), CONVT_INVALID_SHAPE);
     assert_int_equal(convt_model_forward(model, input(x, N)), CONVT_OK);
     assert_int_equal(convt_model_error(model)->status, CONVT_OK);
     const convt_const_view out = convt_model_output(model);
     convt_const_view wrong = out;
     wrong.c++;
-    assert_int_equal(convt_model_backward(model, input(x, N), wrong, CONVT_NONE), CONVT_INVALID_SHAPE);
+    assert_int_equal(convt_model_backward(model, input(x, N), wrong, CONVT_NONE),
+                     CONVT_INVALID_SHAPE);
     assert_string_equal(convt_model_error(model)->field, "dy");
-    assert_int_equal(convt_model_backward(model, input(x, N - 1), out, CONVT_NONE), CONVT_INVALID_SHAPE);
+    assert_int_equal(convt_model_backward(model, input(x, N - 1), out, CONVT_NONE),
+                     CONVT_INVALID_SHAPE);
     assert_string_equal(convt_model_error(model)->field, "x");
-    assert_int_equal(convt_model_backward(model, input(x, N), out, convt_f64(x, N, H, W, 1)), CONVT_INVALID_SHAPE);
+    assert_int_equal(convt_model_backward(model, input(x, N), out, convt_f64(x, N, H, W, 1)),
+                     CONVT_INVALID_SHAPE);
     assert_string_equal(convt_model_error(model)->field, "dx");
     convt_model_destroy(model);
 }
@@ -397,7 +430,8 @@ static void memory_is_one_block_of_the_size_that_was_said(void **state)
         values_random(x, 1, -1, 1);
         assert_int_equal(convt_model_forward(model, convt_read(x)), CONVT_OK);
         if (!inference)
-            assert_int_equal(convt_model_backward(model, convt_read(x), convt_model_output(model), x), CONVT_OK);
+            assert_int_equal(
+                convt_model_backward(model, convt_read(x), convt_model_output(model), x), CONVT_OK);
         assert_int_equal(accounts.calls, 1);
         values_free(x);
         convt_model_destroy(model);
@@ -425,8 +459,9 @@ static void refused_memory_is_an_error(void **state)
 static void too_large_is_said(void **state)
 {
     (void)state;
-    const convt_config layers[] = {{.input = {1, 1, 1}, .filters = 1, .kernel_size = {1, 1}, .max_batch = INT64_MAX / 8},
-                                   {.filters = 1, .kernel_size = {2, 2}, .strides = {2, 2}}};
+    const convt_config layers[] = {
+        {.input = {1, 1, 1}, .filters = 1, .kernel_size = {1, 1}, .max_batch = INT64_MAX / 8},
+        {.filters = 1, .kernel_size = {2, 2}, .strides = {2, 2}}};
     convt_error err;
     assert_int_equal(convt_model_memory(layers, 2, &err), 0);
     assert_int_equal(err.status, CONVT_TOO_LARGE);

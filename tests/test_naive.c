@@ -20,7 +20,8 @@ static void test_output_sizes(void **state)
         {{14, 7, 16, 1, false, -1}, 224}, {{5, 3, 2, 1, true, -1}, 10},
         {{5, 3, 2, 1, false, -1}, 11},    {{5, 3, 2, 1, false, 1}, 12},
         {{4, 4, 5, 1, false, 4}, 23},     {{3, 2, 1, 3, false, -1}, 6},
-        {{1, 4, 1, 1, true, 0}, 0},
+        {{1, 4, 1, 1, true, 0}, 0},       {{5, 3, 2, 1, true, 1}, 10},
+        {{5, 3, 2, 1, true, 0}, 9},       {{4, 2, 3, 2, true, 0}, 10},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         assert_int_equal(naive_out(&known[i].axis), known[i].out);
@@ -45,6 +46,12 @@ static void test_crops(void **state)
             assert_int_equal(natural - naive_crop(&axis) - naive_out(&axis),
                              crops[s - 1][k - 1][1]);
         }
+    /* With output_padding: half of what is cut without it, less output_padding. */
+    const naive_axis odd = {5, 5, 2, 1, true, 1}, even = {5, 6, 3, 1, true, 0};
+    const naive_axis valid = {5, 7, 2, 1, false, 1};
+    assert_int_equal(naive_crop(&odd), 1);
+    assert_int_equal(naive_crop(&even), 3);
+    assert_int_equal(naive_crop(&valid), 0);
 }
 
 /* One dimension, x = ones, w = 1..k, worked by hand. */
@@ -57,6 +64,33 @@ static void test_small_example(void **state)
     double z[7];
     naive_forward(&p, x, w, b, z);
     for (int i = 0; i < 7; i++) assert_close(z[i], expected[i], 0, 0);
+}
+
+/* Channels first is channels last with the axes of memory exchanged. */
+static void test_channels_first(void **state)
+{
+    (void)state;
+    enum { N = 2, H = 2, W = 3, C = 2, F = 3, OH = 4, OW = 6 };
+    naive_problem p = {N, C, F, {H, 2, 2, 1, false, -1}, {W, 2, 2, 1, false, -1}, false};
+    double x[N][H][W][C], x_first[N][C][H][W], w[2 * 2 * F * C], b[F] = {1, 2, 3};
+    double z[N][OH][OW][F], z_first[N][F][OH][OW], db[F], db_first[F];
+    for (int i = 0; i < 2 * 2 * F * C; i++) w[i] = i * i % 7 - 3;
+    for (int n = 0; n < N; n++)
+        for (int h = 0; h < H; h++)
+            for (int v = 0; v < W; v++)
+                for (int c = 0; c < C; c++)
+                    x[n][h][v][c] = x_first[n][c][h][v] = n * 100 + h * 10 + v + c * 1000;
+    naive_forward(&p, &x[0][0][0][0], w, b, &z[0][0][0][0]);
+    naive_backward(&p, &x[0][0][0][0], w, &z[0][0][0][0], NULL, NULL, db);
+    p.channels_first = true;
+    naive_forward(&p, &x_first[0][0][0][0], w, b, &z_first[0][0][0][0]);
+    naive_backward(&p, &x_first[0][0][0][0], w, &z_first[0][0][0][0], NULL, NULL, db_first);
+    for (int f = 0; f < F; f++) {
+        assert_close(db_first[f], db[f], 0, 0);
+        for (int n = 0; n < N; n++)
+            for (int h = 0; h < OH; h++)
+                for (int v = 0; v < OW; v++) assert_close(z_first[n][f][h][v], z[n][h][v][f], 0, 0);
+    }
 }
 
 static double dot(const double *a, const double *b, int64_t count)
@@ -104,9 +138,8 @@ static void test_adjoint(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_output_sizes),
-        cmocka_unit_test(test_crops),
-        cmocka_unit_test(test_small_example),
+        cmocka_unit_test(test_output_sizes),  cmocka_unit_test(test_crops),
+        cmocka_unit_test(test_small_example), cmocka_unit_test(test_channels_first),
         cmocka_unit_test(test_adjoint),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

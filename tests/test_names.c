@@ -88,23 +88,23 @@ static void test_names_of_keras(void **state)
 {
     (void)state;
     static const struct {
-        convti_family family;
         const char *name;
+        convti_family family;
         int kind;
     } known[] = {
-        {CONVTI_ACTIVATIONS, "relu", CONVT_RELU},
-        {CONVTI_ACTIVATIONS, "leaky_relu", CONVT_LEAKY_RELU},
-        {CONVTI_INITIALIZERS, "GlorotUniform", CONVT_GLOROT_UNIFORM},
-        {CONVTI_INITIALIZERS, "variance_scaling", CONVT_VARIANCE_SCALING},
-        {CONVTI_INITIALIZERS, "normal", CONVT_RANDOM_NORMAL},
-        {CONVTI_INITIALIZERS, "uniform", CONVT_RANDOM_UNIFORM},
-        {CONVTI_INITIALIZERS, "zero", CONVT_ZEROS},
-        {CONVTI_INITIALIZERS, "one", CONVT_ONES},
-        {CONVTI_REGULARIZERS, "l1l2", CONVT_L1L2},
-        {CONVTI_CONSTRAINTS, "MinMaxNorm", CONVT_MIN_MAX_NORM},
-        {CONVTI_LOSSES, "mse", CONVT_MEAN_SQUARED_ERROR},
-        {CONVTI_LOSSES, "bce", CONVT_BINARY_CROSSENTROPY},
-        {CONVTI_SCHEDULES, "CosineDecay", CONVT_COSINE_DECAY},
+        {"relu", CONVTI_ACTIVATIONS, CONVT_RELU},
+        {"leaky_relu", CONVTI_ACTIVATIONS, CONVT_LEAKY_RELU},
+        {"GlorotUniform", CONVTI_INITIALIZERS, CONVT_GLOROT_UNIFORM},
+        {"variance_scaling", CONVTI_INITIALIZERS, CONVT_VARIANCE_SCALING},
+        {"normal", CONVTI_INITIALIZERS, CONVT_RANDOM_NORMAL},
+        {"uniform", CONVTI_INITIALIZERS, CONVT_RANDOM_UNIFORM},
+        {"zero", CONVTI_INITIALIZERS, CONVT_ZEROS},
+        {"one", CONVTI_INITIALIZERS, CONVT_ONES},
+        {"l1l2", CONVTI_REGULARIZERS, CONVT_L1L2},
+        {"MinMaxNorm", CONVTI_CONSTRAINTS, CONVT_MIN_MAX_NORM},
+        {"mse", CONVTI_LOSSES, CONVT_MEAN_SQUARED_ERROR},
+        {"bce", CONVTI_LOSSES, CONVT_BINARY_CROSSENTROPY},
+        {"CosineDecay", CONVTI_SCHEDULES, CONVT_COSINE_DECAY},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         int kind = -1;

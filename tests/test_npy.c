@@ -16,8 +16,7 @@ static const char *write_npy(int version, const char *header, const void *data, 
     size_t length = strlen(header), at = version == 1 ? 10 : 12;
     assert_true(at + length + size < sizeof bytes);
     bytes[6] = (char)version;
-    for (size_t i = 0; i < at - 8; i++)
-        bytes[8 + i] = (char)(length >> (8 * i));
+    for (size_t i = 0; i < at - 8; i++) bytes[8 + i] = (char)(length >> (8 * i));
     memcpy(bytes + at, header, length);
     memcpy(bytes + at + length, data, size);
     return scratch_write("a.npy", bytes, at + length + size);
@@ -28,8 +27,7 @@ static convt_array read_ok(const char *path)
     convt_array array;
     convt_error err = {CONVT_OK, "", ""};
     convt_status status = convt_npy_read(path, &array, &err);
-    if (status)
-        fail_msg("%s: %s", err.field, err.message);
+    if (status) fail_msg("%s: %s", err.field, err.message);
     return array;
 }
 
@@ -44,22 +42,21 @@ static void check_refused(const char *path, convt_status expected, const char *p
     convt_array_free(&array);
 }
 
-/* ---- what is written ---------------------------------------------------------------------------- */
+/* ---- what is written ------------------------------------------------------------------------- */
 
 static void arrays_of_every_rank_and_type_come_back(void **state)
 {
     (void)state;
     convt_error err;
     double data[256];
-    for (int i = 0; i < 256; i++)
-        data[i] = i * 1.5 - 7;
-    static const convt_element elements[] = {CONVT_ELEMENT_F32, CONVT_ELEMENT_F64, CONVT_ELEMENT_U8, CONVT_ELEMENT_I64};
+    for (int i = 0; i < 256; i++) data[i] = i * 1.5 - 7;
+    static const convt_element elements[] = {CONVT_ELEMENT_F32, CONVT_ELEMENT_F64, CONVT_ELEMENT_U8,
+                                             CONVT_ELEMENT_I64};
     static const size_t sizes[] = {4, 8, 1, 8};
     for (int rank = 0; rank <= CONVT_MAX_RANK; rank++) {
         for (int e = 0; e < 4; e++) {
             convt_array array = {.element = elements[e], .rank = rank, .data = data};
-            for (int i = 0; i < rank; i++)
-                array.shape[i] = i % 2 + 1;
+            for (int i = 0; i < rank; i++) array.shape[i] = i % 2 + 1;
             assert_int_equal(convt_npy_write(scratch("a.npy"), &array, &err), CONVT_OK);
             convt_array back = read_ok(scratch("a.npy"));
             assert_int_equal(back.element, array.element);
@@ -88,8 +85,7 @@ static void the_header_is_numpys(void **state)
     assert_int_equal(size, 128 + sizeof data);
     assert_memory_equal(bytes, "\x93NUMPY\x01\x00\x76\x00", 10);
     assert_memory_equal(bytes + 10, text, strlen(text));
-    for (size_t i = 10 + strlen(text); i < 127; i++)
-        assert_int_equal(bytes[i], ' ');
+    for (size_t i = 10 + strlen(text); i < 127; i++) assert_int_equal(bytes[i], ' ');
     assert_int_equal(bytes[127], '\n');
     free(bytes);
     scratch_clear();
@@ -124,15 +120,16 @@ static void a_full_disk_leaves_the_old_array(void **state)
     scratch_clear();
 }
 
-/* ---- what is read --------------------------------------------------------------------------------- */
+/* ---- what is read ---------------------------------------------------------------------------- */
 
 static void every_version_is_read(void **state)
 {
     (void)state;
     const float data[6] = {1, 2, 3, 4, 5, 6};
     for (int version = 1; version <= 3; version++) {
-        convt_array array = read_ok(write_npy(
-            version, "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }   \n", data, sizeof data));
+        convt_array array = read_ok(
+            write_npy(version, "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }   \n",
+                      data, sizeof data));
         assert_int_equal(array.element, CONVT_ELEMENT_F32);
         assert_int_equal(array.rank, 2);
         assert_int_equal(array.shape[0], 2);
@@ -166,22 +163,23 @@ static void fortran_order_becomes_c_order(void **state)
 {
     (void)state;
     const float flat[6] = {1, 4, 2, 5, 3, 6}, expected[6] = {1, 2, 3, 4, 5, 6};
-    convt_array array =
-        read_ok(write_npy(1, "{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3), }", flat, sizeof flat));
+    convt_array array = read_ok(write_npy(
+        1, "{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3), }", flat, sizeof flat));
     assert_same_bits(array.data, expected, sizeof expected);
     convt_array_free(&array);
 
     /* Rank 4 against the definition: element (i,j,k,l) lies at i + 2*(j + 3*(k + 4*l)). */
     uint8_t bytes[120];
-    for (int i = 0; i < 120; i++)
-        bytes[i] = (uint8_t)i;
-    array = read_ok(write_npy(1, "{'descr': '|u1', 'fortran_order': True, 'shape': (2, 3, 4, 5), }", bytes, 120));
+    for (int i = 0; i < 120; i++) bytes[i] = (uint8_t)i;
+    array = read_ok(write_npy(1, "{'descr': '|u1', 'fortran_order': True, 'shape': (2, 3, 4, 5), }",
+                              bytes, 120));
     const uint8_t *read = array.data;
     for (int i = 0; i < 2; i++)
         for (int j = 0; j < 3; j++)
             for (int k = 0; k < 4; k++)
                 for (int l = 0; l < 5; l++)
-                    assert_int_equal(read[((i * 3 + j) * 4 + k) * 5 + l], i + 2 * (j + 3 * (k + 4 * l)));
+                    assert_int_equal(read[((i * 3 + j) * 4 + k) * 5 + l],
+                                     i + 2 * (j + 3 * (k + 4 * l)));
     convt_array_free(&array);
     scratch_clear();
 }
@@ -190,22 +188,26 @@ static void empty_and_scalar_arrays_are_read(void **state)
 {
     (void)state;
     const double data = 2.5;
-    convt_array array = read_ok(write_npy(1, "{'descr': '<f8', 'fortran_order': True, 'shape': (), }", &data, 8));
+    convt_array array =
+        read_ok(write_npy(1, "{'descr': '<f8', 'fortran_order': True, 'shape': (), }", &data, 8));
     assert_int_equal(array.rank, 0);
     assert_int_equal(convt_array_count(&array), 1);
     assert_close(((double *)array.data)[0], 2.5, 0, 0);
     convt_array_free(&array);
-    array = read_ok(write_npy(1, "{'descr': '<i2', 'fortran_order': True, 'shape': (3, 0, 2), }", "", 0));
+    array = read_ok(
+        write_npy(1, "{'descr': '<i2', 'fortran_order': True, 'shape': (3, 0, 2), }", "", 0));
     assert_int_equal(convt_array_count(&array), 0);
     assert_int_equal(array.element, CONVT_ELEMENT_I64);
     convt_array_free(&array);
     scratch_clear();
 }
 
-static void check_numbers(const char *descr, const void *data, size_t size, convt_element element, int64_t first, int64_t second)
+static void check_numbers(const char *descr, const void *data, size_t size, convt_element element,
+                          int64_t first, int64_t second)
 {
     char header[96];
-    snprintf(header, sizeof header, "{'descr': '%s', 'fortran_order': False, 'shape': (2,), }", descr);
+    snprintf(header, sizeof header, "{'descr': '%s', 'fortran_order': False, 'shape': (2,), }",
+             descr);
     convt_array array = read_ok(write_npy(2, header, data, size));
     convt_error err;
     assert_int_equal(array.element, element);
@@ -229,17 +231,22 @@ static void every_integer_type_and_byte_order_is_read(void **state)
     check_numbers("<u2", "\x01\x02\xFE\xFF", 4, CONVT_ELEMENT_I64, 0x201, 0xFFFE);
     check_numbers("<i4", "\x01\x00\x00\x00\xFE\xFF\xFF\xFF", 8, CONVT_ELEMENT_I64, 1, -2);
     check_numbers(">u4", "\x00\x00\x00\x01\xFF\xFF\xFF\xFE", 8, CONVT_ELEMENT_I64, 1, 0xFFFFFFFE);
-    check_numbers("<i8", "\x01\x00\x00\x00\x00\x00\x00\x00\xFE\xFF\xFF\xFF\xFF\xFF\xFF\xFF", 16, CONVT_ELEMENT_I64, 1, -2);
-    check_numbers(">i8", "\x00\x00\x00\x00\x00\x00\x01\x00\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFE", 16, CONVT_ELEMENT_I64, 256, -2);
-    check_numbers("<u8", "\x01\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00", 16, CONVT_ELEMENT_I64, 1, 2);
+    check_numbers("<i8", "\x01\x00\x00\x00\x00\x00\x00\x00\xFE\xFF\xFF\xFF\xFF\xFF\xFF\xFF", 16,
+                  CONVT_ELEMENT_I64, 1, -2);
+    check_numbers(">i8", "\x00\x00\x00\x00\x00\x00\x01\x00\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFE", 16,
+                  CONVT_ELEMENT_I64, 256, -2);
+    check_numbers("<u8", "\x01\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00", 16,
+                  CONVT_ELEMENT_I64, 1, 2);
     check_numbers(">f4", "\x3F\x80\x00\x00\xC0\x00\x00\x00", 8, CONVT_ELEMENT_F32, 1, -2);
-    check_numbers(">f8", "\x3F\xF0\x00\x00\x00\x00\x00\x00\xC0\x00\x00\x00\x00\x00\x00\x00", 16, CONVT_ELEMENT_F64, 1, -2);
-    write_npy(1, "{'descr': '<u8', 'fortran_order': False, 'shape': (1,), }", "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF", 8);
+    check_numbers(">f8", "\x3F\xF0\x00\x00\x00\x00\x00\x00\xC0\x00\x00\x00\x00\x00\x00\x00", 16,
+                  CONVT_ELEMENT_F64, 1, -2);
+    write_npy(1, "{'descr': '<u8', 'fortran_order': False, 'shape': (1,), }",
+              "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF", 8);
     check_refused(scratch("a.npy"), CONVT_BAD_FORMAT, "18446744073709551615");
     scratch_clear();
 }
 
-/* ---- refusals --------------------------------------------------------------------------------------- */
+/* ---- refusals -------------------------------------------------------------------------------- */
 
 static void bad_headers_are_refused(void **state)
 {
@@ -251,15 +258,18 @@ static void bad_headers_are_refused(void **state)
         {"{}", "no .npy header"},
         {"{'descr': '<f4', 'fortran_order': False}", "no .npy header"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (2,), 'more': 1}", "no .npy header"},
-        {"{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", "no .npy header"},
+        {"{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (2,)}",
+         "no .npy header"},
         {"{'descr': '<f4', 'fortran_order': 0, 'shape': (2,)}", "no .npy header"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (2,)", "no .npy header"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (2,)} x", "no .npy header"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': [2]}", "no .npy header"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (2,,)}", "no .npy header"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (-2,)}", "no .npy header"},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,2)}", "no .npy header"},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,)}", "no .npy header"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,2)}",
+         "no .npy header"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,)}",
+         "no .npy header"},
         {"{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,)}", "no .npy header"},
         {"{'descr': '<f4\n', 'fortran_order': False, 'shape': 2\n}", "no .npy header"},
         {"{'descr': '<f2', 'fortran_order': False, 'shape': (2,)}", "dtype '<f2'"},
@@ -269,14 +279,17 @@ static void bad_headers_are_refused(void **state)
         {"{'descr': '<i3', 'fortran_order': False, 'shape': (2,)}", "dtype '<i3'"},
         {"{'descr': '<f16', 'fortran_order': False, 'shape': (2,)}", "dtype '<f16'"},
         {"{'descr': '', 'fortran_order': False, 'shape': (2,)}", "dtype ''"},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296)}", "more elements than"},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (0, 4294967296, 4294967296)}", "more elements than"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296)}",
+         "more elements than"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (0, 4294967296, 4294967296)}",
+         "more elements than"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}", "ends after"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (1,)}", "holds more than"},
         {"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000000000,)}", "ends after"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        check_refused(write_npy(1, cases[i].header, "01234567", 8), CONVT_BAD_FORMAT, cases[i].part);
+        check_refused(write_npy(1, cases[i].header, "01234567", 8), CONVT_BAD_FORMAT,
+                      cases[i].part);
     scratch_clear();
 }
 
@@ -284,11 +297,16 @@ static void bad_prefixes_are_refused(void **state)
 {
     (void)state;
     check_refused(scratch_write("a.npy", "", 0), CONVT_BAD_FORMAT, "ends after 0 of 10 bytes");
-    check_refused(scratch_write("a.npy", "no numpy file", 13), CONVT_BAD_FORMAT, "not in .npy format");
-    check_refused(scratch_write("a.npy", "\x93NUMPY\x04\x00\x00\x00\x00\x00", 12), CONVT_BAD_FORMAT, "format 4.0");
-    check_refused(scratch_write("a.npy", "\x93NUMPY\x01\x01\x00\x00\x00\x00", 12), CONVT_BAD_FORMAT, "format 1.1");
-    check_refused(scratch_write("a.npy", "\x93NUMPY\x02\x00\xFF\xFF\xFF\xFF", 12), CONVT_BAD_FORMAT, "header of 4294967295");
-    check_refused(scratch_write("a.npy", "\x93NUMPY\x02\x00\xFF\xFF\x00\x00", 12), CONVT_BAD_FORMAT, "ends after 12 of");
+    check_refused(scratch_write("a.npy", "no numpy file", 13), CONVT_BAD_FORMAT,
+                  "not in .npy format");
+    check_refused(scratch_write("a.npy", "\x93NUMPY\x04\x00\x00\x00\x00\x00", 12), CONVT_BAD_FORMAT,
+                  "format 4.0");
+    check_refused(scratch_write("a.npy", "\x93NUMPY\x01\x01\x00\x00\x00\x00", 12), CONVT_BAD_FORMAT,
+                  "format 1.1");
+    check_refused(scratch_write("a.npy", "\x93NUMPY\x02\x00\xFF\xFF\xFF\xFF", 12), CONVT_BAD_FORMAT,
+                  "header of 4294967295");
+    check_refused(scratch_write("a.npy", "\x93NUMPY\x02\x00\xFF\xFF\x00\x00", 12), CONVT_BAD_FORMAT,
+                  "ends after 12 of");
     scratch_clear();
 }
 
@@ -322,7 +340,8 @@ static void every_byte_of_a_header_may_change(void **state)
             bytes[at] = (char)(bytes[at] ^ change);
             convt_array back;
             if (convt_npy_read(scratch_write("a.npy", bytes, size), &back, &err) == CONVT_OK)
-                assert_true(convt_array_count(&back) * (back.element == CONVT_ELEMENT_U8 ? 1 : 4) <= 48);
+                assert_true(convt_array_count(&back) * (back.element == CONVT_ELEMENT_U8 ? 1 : 4) <=
+                            48);
             convt_array_free(&back);
             bytes[at] = (char)(bytes[at] ^ change);
         }
@@ -337,7 +356,7 @@ static void a_missing_file_is_named(void **state)
     check_refused(scratch("a.npy"), CONVT_FILE_FAILED, "No such file");
 }
 
-/* ---- views and conversion --------------------------------------------------------------------------- */
+/* ---- views and conversion -------------------------------------------------------------------- */
 
 static void views_fill_leading_sizes_with_one(void **state)
 {
@@ -345,12 +364,14 @@ static void views_fill_leading_sizes_with_one(void **state)
     float data[24];
     convt_view view;
     convt_error err;
-    convt_array array = {.name = "x", .element = CONVT_ELEMENT_F32, .rank = 2, .shape = {4, 6}, .data = data};
+    convt_array array = {
+        .name = "x", .element = CONVT_ELEMENT_F32, .rank = 2, .shape = {4, 6}, .data = data};
     assert_int_equal(convt_array_view(&array, &view, &err), CONVT_OK);
     assert_ptr_equal(view.data, data);
     assert_int_equal(view.dtype, CONVT_FLOAT32);
     assert_true(view.n == 1 && view.h == 1 && view.w == 4 && view.c == 6);
-    array = (convt_array){.name = "x", .element = CONVT_ELEMENT_F64, .rank = 4, .shape = {1, 2, 3, 4}, .data = data};
+    array = (convt_array){
+        .name = "x", .element = CONVT_ELEMENT_F64, .rank = 4, .shape = {1, 2, 3, 4}, .data = data};
     assert_int_equal(convt_array_view(&array, &view, &err), CONVT_OK);
     assert_int_equal(view.dtype, CONVT_FLOAT64);
     assert_true(view.n == 1 && view.h == 2 && view.w == 3 && view.c == 4);
@@ -361,7 +382,8 @@ static void views_fill_leading_sizes_with_one(void **state)
     assert_refused(convt_array_view(&array, &view, &err), &err, CONVT_INVALID_SHAPE, "x", "rank 0");
     array.rank = 1;
     array.element = CONVT_ELEMENT_I64;
-    assert_refused(convt_array_view(&array, &view, &err), &err, CONVT_INVALID_SHAPE, "x", "integers");
+    assert_refused(convt_array_view(&array, &view, &err), &err, CONVT_INVALID_SHAPE, "x",
+                   "integers");
     assert_null(view.data);
 }
 

@@ -15,15 +15,18 @@ static float ramp[512];
 static const char config[] = "{\"a\": [1, 2]}";
 
 static const convt_array two[2] = {
-    {.name = "up1/kernel", .element = CONVT_ELEMENT_F32, .rank = 4, .shape = {2, 3, 4, 5}, .data = ramp},
+    {.name = "up1/kernel",
+     .element = CONVT_ELEMENT_F32,
+     .rank = 4,
+     .shape = {2, 3, 4, 5},
+     .data = ramp},
     {.name = "up1/bias", .element = CONVT_ELEMENT_F64, .rank = 1, .shape = {7}, .data = ramp},
 };
 
 static void write_two(void)
 {
     convt_error err = {CONVT_OK, "", ""};
-    for (int i = 0; i < 512; i++)
-        ramp[i] = (float)i;
+    for (int i = 0; i < 512; i++) ramp[i] = (float)i;
     if (convt_npz_write(scratch("a.npz"), two, 2, "config.json", config, &err))
         fail_msg("%s: %s", err.field, err.message);
 }
@@ -48,8 +51,7 @@ static uint32_t get32(const char *at)
 
 static void put32(char *at, uint32_t value)
 {
-    for (int i = 0; i < 4; i++)
-        at[i] = (char)(value >> (8 * i));
+    for (int i = 0; i < 4; i++) at[i] = (char)(value >> (8 * i));
 }
 
 /* An archive of one member, stored or deflated, through libzip alone. */
@@ -68,19 +70,19 @@ static void write_member(const char *member, const void *data, size_t size, int3
 static char *npy_bytes(size_t count, const char *says, size_t *size)
 {
     char header[128];
-    int length = snprintf(header, sizeof header, "{'descr': '<f4', 'fortran_order': False, 'shape': (%s), }\n", says);
+    int length = snprintf(header, sizeof header,
+                          "{'descr': '<f4', 'fortran_order': False, 'shape': (%s), }\n", says);
     *size = 10 + (size_t)length + 4 * count;
     char *bytes = calloc(1, *size);
     assert_non_null(bytes);
     memcpy(bytes, "\x93NUMPY\x01\x00", 8);
     bytes[8] = (char)length;
     memcpy(bytes + 10, header, (size_t)length);
-    for (size_t i = 0; i < 4 * count; i++)
-        bytes[10 + (size_t)length + i] = (char)(i % 7);
+    for (size_t i = 0; i < 4 * count; i++) bytes[10 + (size_t)length + i] = (char)(i % 7);
     return bytes;
 }
 
-/* ---- round trips ----------------------------------------------------------------------------------- */
+/* ---- round trips ----------------------------------------------------------------------------- */
 
 static void arrays_and_text_come_back(void **state)
 {
@@ -93,7 +95,8 @@ static void arrays_and_text_come_back(void **state)
     assert_string_equal(archive.text, config);
     assert_string_equal(archive.arrays[0].name, "up1/kernel");
     assert_string_equal(archive.arrays[1].name, "up1/bias");
-    const convt_array *kernel = convt_archive_find(&archive, "up1/kernel"), *bias = convt_archive_find(&archive, "up1/bias");
+    const convt_array *kernel = convt_archive_find(&archive, "up1/kernel"),
+                      *bias = convt_archive_find(&archive, "up1/bias");
     assert_non_null(kernel);
     assert_non_null(bias);
     assert_int_equal(kernel->rank, 4);
@@ -124,7 +127,8 @@ static void empty_arrays_and_many_arrays_come_back(void **state)
     enum { MANY = 300 };
     static convt_array arrays[MANY];
     for (int i = 0; i < MANY; i++) {
-        arrays[i] = (convt_array){.element = CONVT_ELEMENT_F32, .rank = 1, .shape = {i}, .data = ramp};
+        arrays[i] =
+            (convt_array){.element = CONVT_ELEMENT_F32, .rank = 1, .shape = {i}, .data = ramp};
         snprintf(arrays[i].name, sizeof arrays[i].name, "array%d", i);
     }
     assert_int_equal(convt_npz_write(scratch("a.npz"), arrays, MANY, NULL, NULL, &err), CONVT_OK);
@@ -146,7 +150,8 @@ static void equal_content_gives_equal_files(void **state)
     size_t first_size, second_size;
     write_two();
     char *first = scratch_read("a.npz", &first_size);
-    assert_int_equal(convt_npz_write(scratch("b.npz"), two, 2, "config.json", config, &err), CONVT_OK);
+    assert_int_equal(convt_npz_write(scratch("b.npz"), two, 2, "config.json", config, &err),
+                     CONVT_OK);
     char *second = scratch_read("b.npz", &second_size);
     assert_int_equal(first_size, second_size);
     assert_memory_equal(first, second, first_size);
@@ -172,7 +177,7 @@ static void deflated_members_are_read(void **state)
     scratch_clear();
 }
 
-/* ---- one of many ------------------------------------------------------------------------------------ */
+/* ---- one of many ----------------------------------------------------------------------------- */
 
 static void one_array_is_chosen_by_name(void **state)
 {
@@ -199,14 +204,15 @@ static void one_array_is_chosen_by_name(void **state)
     strcpy(arrays[1].name, "z");
     assert_int_equal(convt_npz_write(scratch("a.npz"), arrays, 2, NULL, NULL, &err), CONVT_OK);
     convt_status status = convti_npz_read_one(scratch("a.npz"), names, &array, &err);
-    assert_refused(status, &err, CONVT_BAD_FORMAT, "a.npz", "holds 2 arrays, none of them called images");
+    assert_refused(status, &err, CONVT_BAD_FORMAT, "a.npz",
+                   "holds 2 arrays, none of them called images");
     assert_true(convti_npz_has_member(scratch("a.npz"), "z.npy"));
     assert_false(convti_npz_has_member(scratch("a.npz"), "z"));
     assert_false(convti_npz_has_member(scratch("none"), "z"));
     scratch_clear();
 }
 
-/* ---- refusals --------------------------------------------------------------------------------------- */
+/* ---- refusals -------------------------------------------------------------------------------- */
 
 static void an_array_of_another_size_is_refused(void **state)
 {
@@ -243,11 +249,10 @@ static void a_directory_that_lies_about_sizes_is_refused(void **state)
         write_member("x.npy", member, member_size, deflated ? ZIP_CM_DEFLATE : ZIP_CM_STORE);
         char *bytes = scratch_read("a.npz", &size);
         for (size_t i = 0; i + 30 < size; i++) {
-            bool local = memcmp(bytes + i, "PK\x03\x04", 4) == 0, central = memcmp(bytes + i, "PK\x01\x02", 4) == 0;
-            if (local || central)
-                put32(bytes + i + (local ? 22 : 24), 2000000000);
-            if ((local || central) && !deflated)
-                put32(bytes + i + (local ? 18 : 20), 2000000000);
+            bool local = memcmp(bytes + i, "PK\x03\x04", 4) == 0,
+                 central = memcmp(bytes + i, "PK\x01\x02", 4) == 0;
+            if (local || central) put32(bytes + i + (local ? 22 : 24), 2000000000);
+            if ((local || central) && !deflated) put32(bytes + i + (local ? 18 : 20), 2000000000);
         }
         scratch_write("a.npz", bytes, size);
         check_refused(CONVT_BAD_FORMAT, "");
@@ -264,8 +269,7 @@ static void a_wrong_checksum_is_refused(void **state)
     write_two();
     char *bytes = scratch_read("a.npz", &size);
     char *data = bytes + 30;
-    while (memcmp(data, "\x93NUMPY", 6) != 0)
-        data++;
+    while (memcmp(data, "\x93NUMPY", 6) != 0) data++;
     data[200] ^= 1;
     scratch_write("a.npz", bytes, size);
     check_refused(CONVT_BAD_FORMAT, "CRC");
@@ -294,8 +298,10 @@ static void every_byte_may_change(void **state)
     size_t size;
     convt_archive archive;
     convt_error err;
-    convt_array small = {.name = "x", .element = CONVT_ELEMENT_F32, .rank = 1, .shape = {2}, .data = ramp};
-    assert_int_equal(convt_npz_write(scratch("a.npz"), &small, 1, "config.json", config, &err), CONVT_OK);
+    convt_array small = {
+        .name = "x", .element = CONVT_ELEMENT_F32, .rank = 1, .shape = {2}, .data = ramp};
+    assert_int_equal(convt_npz_write(scratch("a.npz"), &small, 1, "config.json", config, &err),
+                     CONVT_OK);
     char *bytes = scratch_read("a.npz", &size);
     for (size_t at = 0; at < size; at++) {
         for (int change = 1; change < 256; change += 41) {
@@ -344,7 +350,7 @@ static void names_and_texts_have_limits(void **state)
     scratch_clear();
 }
 
-/* ---- writing ---------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static void nothing_is_no_archive(void **state)
 {
@@ -354,7 +360,8 @@ static void nothing_is_no_archive(void **state)
     assert_refused(status, &err, CONVT_INVALID_ARGUMENT, "count", "0 arrays");
     assert_int_equal(scratch_count(), 0);
     convt_archive archive;
-    assert_int_equal(convt_npz_write(scratch("a.npz"), NULL, 0, "config.json", config, &err), CONVT_OK);
+    assert_int_equal(convt_npz_write(scratch("a.npz"), NULL, 0, "config.json", config, &err),
+                     CONVT_OK);
     assert_int_equal(convt_npz_read(scratch("a.npz"), "config.json", &archive, &err), CONVT_OK);
     assert_int_equal(archive.count, 0);
     assert_string_equal(archive.text, config);
@@ -368,7 +375,8 @@ static void a_full_disk_leaves_the_old_archive(void **state)
     convt_error err;
     convt_archive archive;
     static double data[20000];
-    convt_array large = {.name = "large", .element = CONVT_ELEMENT_F64, .rank = 1, .shape = {20000}, .data = data};
+    convt_array large = {
+        .name = "large", .element = CONVT_ELEMENT_F64, .rank = 1, .shape = {20000}, .data = data};
     write_two();
     scratch_limit(100000);
     convt_status status = convt_npz_write(scratch("a.npz"), &large, 1, NULL, NULL, &err);
@@ -398,7 +406,7 @@ static void members_are_stored_and_dated_as_numpy_does(void **state)
     write_two();
     char *bytes = scratch_read("a.npz", &size);
     assert_memory_equal(bytes, "PK\x03\x04", 4);
-    assert_int_equal(bytes[8] | bytes[9], 0);             /* stored */
+    assert_int_equal(bytes[8] | bytes[9], 0);               /* stored */
     assert_memory_equal(bytes + 10, "\x00\x00\x21\x00", 4); /* 1980-01-01 00:00 */
     assert_int_equal(get32(bytes + 22), strlen(config));
     free(bytes);

@@ -1,4 +1,5 @@
-/* PNG: what is written comes back, every kind of file is converted, and a folder's files must agree. */
+/* PNG: what is written comes back, every kind of file is converted, and a folder's files must
+ * agree. */
 #include "support/close.h"
 
 #include <png.h>
@@ -14,7 +15,8 @@
 #include "support/scratch.h"
 
 /* Writes rows of packed pixels as a PNG of any kind, through libpng alone. */
-static void write_kind(const char *name, int w, int h, int depth, int type, int interlace, const uint8_t *rows, size_t row)
+static void write_kind(const char *name, int w, int h, int depth, int type, int interlace,
+                       const uint8_t *rows, size_t row)
 {
     FILE *file = fopen(scratch(name), "wb");
     png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
@@ -23,8 +25,8 @@ static void write_kind(const char *name, int w, int h, int depth, int type, int 
     png_byte alpha[2] = {0, 255};
     assert_non_null(file);
     png_init_io(png, file);
-    png_set_IHDR(png, info, (png_uint_32)w, (png_uint_32)h, depth, type, interlace, PNG_COMPRESSION_TYPE_DEFAULT,
-                 PNG_FILTER_TYPE_DEFAULT);
+    png_set_IHDR(png, info, (png_uint_32)w, (png_uint_32)h, depth, type, interlace,
+                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     if (type == PNG_COLOR_TYPE_PALETTE) {
         png_set_PLTE(png, info, palette, 2);
         png_set_tRNS(png, info, alpha, 2, NULL);
@@ -32,8 +34,7 @@ static void write_kind(const char *name, int w, int h, int depth, int type, int 
     png_write_info(png, info);
     png_bytep lines[64];
     assert_true(h <= 64);
-    for (int y = 0; y < h; y++)
-        lines[y] = (png_bytep)(uintptr_t)(rows + (size_t)y * row);
+    for (int y = 0; y < h; y++) lines[y] = (png_bytep)(uintptr_t)(rows + (size_t)y * row);
     png_write_image(png, lines);
     png_write_end(png, NULL);
     png_destroy_write_struct(&png, &info);
@@ -44,8 +45,7 @@ static void check_pixels(const char *name, int64_t h, int64_t w, int64_t c, cons
 {
     convt_images image;
     convt_error err = {CONVT_OK, "", ""};
-    if (convti_png_read(scratch(name), &image, &err))
-        fail_msg("%s: %s", err.field, err.message);
+    if (convti_png_read(scratch(name), &image, &err)) fail_msg("%s: %s", err.field, err.message);
     assert_true(image.count == 1 && image.h == h && image.w == w && image.c == c);
     assert_int_equal(image.element, CONVT_ELEMENT_U8);
     assert_same_bits(image.data, pixels, (size_t)(h * w * c));
@@ -66,23 +66,20 @@ static void check_folder_refused(const char *field, const char *part)
     convt_error err = {CONVT_OK, "", ""};
     convt_status status = convt_images_read(scratch(""), &images, &err);
     assert_int_equal(status, CONVT_BAD_FORMAT);
-    if (field)
-        assert_string_equal(err.field, field);
-    if (!strstr(err.message, part))
-        fail_msg("\"%s\" lacks \"%s\"", err.message, part);
+    if (field) assert_string_equal(err.field, field);
+    if (!strstr(err.message, part)) fail_msg("\"%s\" lacks \"%s\"", err.message, part);
     assert_null(strchr(err.message, '\n'));
     assert_null(images.data);
 }
 
-/* ---- round trips ------------------------------------------------------------------------------------ */
+/* ---- round trips ----------------------------------------------------------------------------- */
 
 static void pixels_come_back(void **state)
 {
     (void)state;
     uint8_t pixels[5 * 7 * 3];
     convt_error err;
-    for (size_t i = 0; i < sizeof pixels; i++)
-        pixels[i] = (uint8_t)(i * 37);
+    for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)(i * 37);
     assert_int_equal(convt_png_write(scratch("gray.png"), pixels, 5, 7, 1, &err), CONVT_OK);
     check_pixels("gray.png", 5, 7, 1, pixels);
     assert_int_equal(convt_png_write(scratch("rgb.png"), pixels, 5, 7, 3, &err), CONVT_OK);
@@ -96,9 +93,11 @@ static void impossible_pictures_are_not_encoded(void **state)
     uint8_t pixel = 0, *png;
     size_t size;
     convt_error err;
-    static const int64_t sizes[][3] = {{0, 1, 1}, {1, 0, 1}, {-1, 1, 1}, {1, 1, 2}, {1, 1, 4}, {1, 2000000, 1}};
+    static const int64_t sizes[][3] = {{0, 1, 1}, {1, 0, 1}, {-1, 1, 1},
+                                       {1, 1, 2}, {1, 1, 4}, {1, 2000000, 1}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        convt_status status = convt_png_encode(&pixel, sizes[i][0], sizes[i][1], sizes[i][2], &png, &size, &err);
+        convt_status status =
+            convt_png_encode(&pixel, sizes[i][0], sizes[i][1], sizes[i][2], &png, &size, &err);
         assert_refused(status, &err, CONVT_INVALID_ARGUMENT, "png", "cannot be a PNG");
         assert_null(png);
     }
@@ -122,7 +121,7 @@ static void a_full_disk_leaves_the_old_picture(void **state)
     scratch_clear();
 }
 
-/* ---- every kind of file ------------------------------------------------------------------------------ */
+/* ---- every kind of file ---------------------------------------------------------------------- */
 
 static void every_kind_becomes_gray_or_rgb(void **state)
 {
@@ -141,10 +140,12 @@ static void every_kind_becomes_gray_or_rgb(void **state)
     write_kind("a.png", 2, 2, 8, PNG_COLOR_TYPE_GRAY_ALPHA, PNG_INTERLACE_NONE, gray_alpha, 4);
     check_pixels("a.png", 2, 2, 1, (const uint8_t *)"\x01\x02\x03\x04");
     write_kind("a.png", 2, 2, 8, PNG_COLOR_TYPE_RGB_ALPHA, PNG_INTERLACE_NONE, rgba, 8);
-    check_pixels("a.png", 2, 2, 3, (const uint8_t *)"\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0A\x0B\x0C");
+    check_pixels("a.png", 2, 2, 3,
+                 (const uint8_t *)"\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0A\x0B\x0C");
     write_kind("a.png", 3, 2, 1, PNG_COLOR_TYPE_PALETTE, PNG_INTERLACE_NONE, bits, 1);
     check_pixels("a.png", 2, 3, 3,
-                 (const uint8_t *)"\xC8\x64\x32\x0A\x14\x1E\xC8\x64\x32\x0A\x14\x1E\xC8\x64\x32\x0A\x14\x1E");
+                 (const uint8_t
+                      *)"\xC8\x64\x32\x0A\x14\x1E\xC8\x64\x32\x0A\x14\x1E\xC8\x64\x32\x0A\x14\x1E");
     scratch_clear();
 }
 
@@ -152,14 +153,13 @@ static void interlaced_files_are_read(void **state)
 {
     (void)state;
     uint8_t pixels[17 * 19];
-    for (size_t i = 0; i < sizeof pixels; i++)
-        pixels[i] = (uint8_t)(i * 11);
+    for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)(i * 11);
     write_kind("a.png", 19, 17, 8, PNG_COLOR_TYPE_GRAY, PNG_INTERLACE_ADAM7, pixels, 19);
     check_pixels("a.png", 17, 19, 1, pixels);
     scratch_clear();
 }
 
-/* ---- refusals --------------------------------------------------------------------------------------- */
+/* ---- refusals -------------------------------------------------------------------------------- */
 
 static void every_truncation_is_refused(void **state)
 {
@@ -202,18 +202,16 @@ static void a_header_that_lies_about_the_size_is_refused(void **state)
     size_t size;
     write_gray("a.png", 4, 5, 77);
     char *bytes = scratch_read("a.png", &size);
-    for (size_t i = 16; i < 24; i += 4)
-        memcpy(bytes + i, "\x00\x0F\x42\x40", 4); /* 1,000,000 */
+    for (size_t i = 16; i < 24; i += 4) memcpy(bytes + i, "\x00\x0F\x42\x40", 4); /* 1,000,000 */
     uLong crc = crc32(crc32(0, NULL, 0), (const Bytef *)bytes + 12, 17);
-    for (int i = 0; i < 4; i++)
-        bytes[29 + i] = (char)(crc >> (24 - 8 * i));
+    for (int i = 0; i < 4; i++) bytes[29 + i] = (char)(crc >> (24 - 8 * i));
     scratch_write("a.png", bytes, size);
     check_folder_refused("a.png", "says it is 1000000 x 1000000, too much for its size");
     free(bytes);
     scratch_clear();
 }
 
-/* ---- folders ------------------------------------------------------------------------------------------ */
+/* ---- folders --------------------------------------------------------------------------------- */
 
 static void files_are_read_in_name_order(void **state)
 {
@@ -227,11 +225,9 @@ static void files_are_read_in_name_order(void **state)
     scratch_write(".hidden.png", "no picture", 10);
     scratch_write("notes.txt", "no picture", 10);
     scratch_write("png", "no picture", 10);
-    if (convt_images_read(scratch(""), &images, &err))
-        fail_msg("%s: %s", err.field, err.message);
+    if (convt_images_read(scratch(""), &images, &err)) fail_msg("%s: %s", err.field, err.message);
     assert_true(images.count == 4 && images.h == 2 && images.w == 3 && images.c == 1);
-    for (int i = 0; i < 24; i++)
-        assert_int_equal(((uint8_t *)images.data)[i], i / 6 + 1);
+    for (int i = 0; i < 24; i++) assert_int_equal(((uint8_t *)images.data)[i], i / 6 + 1);
     convt_images_free(&images);
     scratch_clear();
 }

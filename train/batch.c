@@ -29,18 +29,19 @@ static convt_status gather(convt_trainer *t, convti_samples samples)
     const int64_t *index = samples.order ? samples.order + samples.first : t->index;
     const convt_view x = leaf_view(t, t->x, samples.count, t->input);
     const convt_view target = leaf_view(t, t->target, samples.count, t->output);
-    for (int64_t k = 0; !samples.order && k < samples.count; k++)
-        t->index[k] = samples.first + k;
-    if (codes)
-        convti_codes_gather(&t->cfg.codes, index, samples.count, x);
-    convt_status status = t->cfg.data.gather(t->cfg.data.context, index, samples.count, codes ? CONVT_NONE : x, target);
+    for (int64_t k = 0; !samples.order && k < samples.count; k++) t->index[k] = samples.first + k;
+    if (codes) convti_codes_gather(&t->cfg.codes, index, samples.count, x);
+    convt_status status = t->cfg.data.gather(t->cfg.data.context, index, samples.count,
+                                             codes ? CONVT_NONE : x, target);
     if (status)
-        return convti_fail(&t->error, status, "data.gather", "samples could not be read: %s", convt_status_text(status));
+        return convti_fail(&t->error, status, "data.gather", "samples could not be read: %s",
+                           convt_status_text(status));
     return CONVT_OK;
 }
 
 /* Loss of a leaf, activity regularization included, as its share of the batch's. */
-static convt_status leaf_loss(convt_trainer *t, int64_t n, int64_t batch, bool slopes, convt_loss_value *value)
+static convt_status leaf_loss(convt_trainer *t, int64_t n, int64_t batch, bool slopes,
+                              convt_loss_value *value)
 {
     const convt_const_view target = convt_read(leaf_view(t, t->target, n, t->output));
     const convt_view dy = slopes ? leaf_view(t, t->dy, n, t->output) : CONVT_NONE;
@@ -54,33 +55,30 @@ static convt_status leaf_loss(convt_trainer *t, int64_t n, int64_t batch, bool s
 /* Where dx of a leaf goes: behind those of the leaves before it. */
 static convt_view slopes_of_codes(const convt_trainer *t, int64_t done, int64_t n)
 {
-    if (!t->code_slopes)
-        return CONVT_NONE;
+    if (!t->code_slopes) return CONVT_NONE;
     const int64_t code = t->input.h * t->input.w * t->input.c;
     return leaf_view(t, convti_element(t->code_slopes, t->dtype, done * code), n, t->input);
 }
 
-static convt_status run_leaf(convt_trainer *t, convti_samples leaf, int64_t done, int64_t batch, bool slopes,
-                             convt_loss_value *value)
+static convt_status run_leaf(convt_trainer *t, convti_samples leaf, int64_t done, int64_t batch,
+                             bool slopes, convt_loss_value *value)
 {
     const convt_const_view x = convt_read(leaf_view(t, t->x, leaf.count, t->input));
     convt_status status = gather(t, leaf);
-    if (status)
-        return status;
-    if (convt_model_forward(t->cfg.model, x))
-        return pass_on(t, convt_model_error(t->cfg.model));
+    if (status) return status;
+    if (convt_model_forward(t->cfg.model, x)) return pass_on(t, convt_model_error(t->cfg.model));
     status = leaf_loss(t, leaf.count, batch, slopes, value);
-    if (status || !slopes || !isfinite(value->loss))
-        return status;
-    if (convt_model_backward_data(t->cfg.model, x, convt_read(leaf_view(t, t->dy, leaf.count, t->output)),
+    if (status || !slopes || !isfinite(value->loss)) return status;
+    if (convt_model_backward_data(t->cfg.model, x,
+                                  convt_read(leaf_view(t, t->dy, leaf.count, t->output)),
                                   slopes_of_codes(t, done, leaf.count), (double)batch))
         return pass_on(t, convt_model_error(t->cfg.model));
     return CONVT_OK;
 }
 
 /* Losses take the same tree as gradients. */
-static void add_loss(convt_loss_value waiting[CONVTI_MOST_SLOTS], int64_t leaf, bool last, convt_loss_value value,
-                     convt_loss_value *total)
+static void add_loss(convt_loss_value waiting[CONVTI_MOST_SLOTS], int64_t leaf, bool last,
+                     convt_loss_value value, convt_loss_value *total)
 {
     const convti_merge merge = convti_merge_of(leaf, last);
     for (int k = 0; k < CONVTI_MOST_SLOTS; k++)
@@ -91,46 +89,45 @@ static void add_loss(convt_loss_value waiting[CONVTI_MOST_SLOTS], int64_t leaf, 
     *(last ? total : &waiting[merge.slot]) = value;
 }
 
-static convt_status run_leaves(convt_trainer *t, convti_samples batch, convti_purpose purpose, convt_loss_value *total)
+static convt_status run_leaves(convt_trainer *t, convti_samples batch, convti_purpose purpose,
+                               convt_loss_value *total)
 {
     convt_loss_value waiting[CONVTI_MOST_SLOTS] = {{0, 0}};
     int64_t leaf = 0;
     for (int64_t done = 0; done < batch.count; done += t->leaf_size, leaf++) {
         const int64_t rest = batch.count - done;
         const bool last = rest <= t->leaf_size;
-        const convti_samples samples = {batch.order, batch.first + done, last ? rest : t->leaf_size};
+        const convti_samples samples = {batch.order, batch.first + done,
+                                        last ? rest : t->leaf_size};
         convt_loss_value value = {0, 0};
-        convt_status status = run_leaf(t, samples, done, batch.count, purpose != CONVTI_EVALUATE, &value);
-        if (status)
-            return status;
+        convt_status status =
+            run_leaf(t, samples, done, batch.count, purpose != CONVTI_EVALUATE, &value);
+        if (status) return status;
         if (purpose == CONVTI_TRAIN && !isfinite(value.loss)) {
             *total = value; /* nothing can make the sum finite again */
             return CONVT_OK;
         }
         add_loss(waiting, leaf, last, value, total);
-        if (purpose == CONVTI_TRAIN)
-            convti_tree_add(&t->tree, leaf, last);
+        if (purpose == CONVTI_TRAIN) convti_tree_add(&t->tree, leaf, last);
     }
     return CONVT_OK;
 }
 
-convt_status convti_batch(convt_trainer *t, convti_samples batch, convti_purpose purpose, convt_loss_value *value)
+convt_status convti_batch(convt_trainer *t, convti_samples batch, convti_purpose purpose,
+                          convt_loss_value *value)
 {
     const double weights = convt_model_weight_loss(t->cfg.model);
     *value = (convt_loss_value){0, 0};
     convt_status status = run_leaves(t, batch, purpose, value);
-    if (status)
-        return status;
+    if (status) return status;
     value->loss += weights;
     if (purpose == CONVTI_EVALUATE || (purpose == CONVTI_LEARN_CODES && !isfinite(value->loss)))
         return CONVT_OK;
     if (!isfinite(value->loss))
-        return convti_fail(&t->error, CONVT_NOT_FINITE, "loss", "is %g in epoch %.0f, batch %.0f", value->loss,
-                           t->epochs_done + 1, t->batches_done + 1);
-    if (t->code_slopes)
-        convti_codes_step(&t->cfg.codes, batch, t->code_slopes);
-    if (purpose == CONVTI_LEARN_CODES)
-        return CONVT_OK;
+        return convti_fail(&t->error, CONVT_NOT_FINITE, "loss", "is %g in epoch %.0f, batch %.0f",
+                           value->loss, t->epochs_done + 1, t->batches_done + 1);
+    if (t->code_slopes) convti_codes_step(&t->cfg.codes, batch, t->code_slopes);
+    if (purpose == CONVTI_LEARN_CODES) return CONVT_OK;
     if (convt_model_backward_weights(t->cfg.model))
         return pass_on(t, convt_model_error(t->cfg.model));
     convt_sgd_step(t->cfg.sgd);

@@ -30,7 +30,8 @@ static void list_parameters(struct listing *list, const convt_model *model)
         const int count = convt_layer_parameters(convt_model_layer(model, i), parameters);
         for (int p = 0; p < count; p++) {
             convt_state *row = next_row(list, &scrap, parameters[p].value);
-            snprintf(row->name, sizeof row->name, "%.63s/%.31s", parameters[p].owner, parameters[p].name);
+            snprintf(row->name, sizeof row->name, "%.63s/%.31s", parameters[p].owner,
+                     parameters[p].name);
         }
     }
 }
@@ -52,8 +53,11 @@ static void list_counters(struct listing *list, convt_trainer *t)
         const char *name;
         double *value;
     } counters[] = {
-        {"sgd/iterations", &t->cfg.sgd->iterations}, {"epoch", &t->epochs_done}, {"batch", &t->batches_done},
-        {"loss_sum", &t->loss_sum},                  {"mse_sum", &t->mse_sum},
+        {"sgd/iterations", &t->cfg.sgd->iterations},
+        {"epoch", &t->epochs_done},
+        {"batch", &t->batches_done},
+        {"loss_sum", &t->loss_sum},
+        {"mse_sum", &t->mse_sum},
     };
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++) {
         convt_state scrap;

@@ -29,22 +29,24 @@ static void *code_of(const convt_codes *codes, int64_t sample)
 
 /* ---- in training ---- */
 
-convt_status convti_codes_check(const convt_codes *codes, int64_t count, convt_dtype dtype, convt_shape input,
-                                convt_error *err)
+convt_status convti_codes_check(const convt_codes *codes, int64_t count, convt_dtype dtype,
+                                convt_shape input, convt_error *err)
 {
     const convt_view v = codes->values;
     if (v.dtype != dtype)
-        return convti_fail(err, CONVT_INVALID_SHAPE, "codes.values", "must be float%d as the model is",
-                           dtype == CONVT_FLOAT32 ? 32 : 64);
+        return convti_fail(err, CONVT_INVALID_SHAPE, "codes.values",
+                           "must be float%d as the model is", dtype == CONVT_FLOAT32 ? 32 : 64);
     if (v.n != count || v.h != input.h || v.w != input.w || v.c != input.c)
         return convti_fail(err, CONVT_INVALID_SHAPE, "codes.values",
-                           "expected (%lld, %lld, %lld, %lld): an input of the model for each sample, got (%lld, %lld, "
+                           "expected (%lld, %lld, %lld, %lld): an input of the model for each "
+                           "sample, got (%lld, %lld, "
                            "%lld, %lld)",
-                           (long long)count, (long long)input.h, (long long)input.w, (long long)input.c, (long long)v.n,
-                           (long long)v.h, (long long)v.w, (long long)v.c);
+                           (long long)count, (long long)input.h, (long long)input.w,
+                           (long long)input.c, (long long)v.n, (long long)v.h, (long long)v.w,
+                           (long long)v.c);
     if (!isfinite(codes->learning_rate))
-        return convti_fail(err, CONVT_INVALID_ARGUMENT, "codes.learning_rate", "must be finite, got %g",
-                           codes->learning_rate);
+        return convti_fail(err, CONVT_INVALID_ARGUMENT, "codes.learning_rate",
+                           "must be finite, got %g", codes->learning_rate);
     return CONVT_OK;
 }
 
@@ -120,11 +122,11 @@ static convt_status project_all(const struct start *s, convt_error *err)
         const int64_t rest = s->data->count - first, n = rest < s->chunk ? rest : s->chunk;
         const convt_shape shape = s->target;
         const convt_view y = {s->samples, s->codes->values.dtype, n, shape.h, shape.w, shape.c};
-        for (int64_t k = 0; k < n; k++)
-            s->index[k] = first + k;
+        for (int64_t k = 0; k < n; k++) s->index[k] = first + k;
         convt_status status = s->data->gather(s->data->context, s->index, n, CONVT_NONE, y);
         if (status)
-            return convti_fail(err, status, "data.gather", "samples could not be read: %s", convt_status_text(status));
+            return convti_fail(err, status, "data.gather", "samples could not be read: %s",
+                               convt_status_text(status));
         project(s, first, n);
     }
     return CONVT_OK;
@@ -141,8 +143,7 @@ static void standardize(const struct start *s)
         else
             convti_codes_standardize_f64(codes, count, size, d);
     }
-    if (!s->codes->fix_first)
-        return;
+    if (!s->codes->fix_first) return;
     if (s->f32)
         convti_codes_fix_f32(codes, count, size);
     else
@@ -154,27 +155,32 @@ static convt_status check_start(struct start *s, convt_error *err)
     const convt_view v = s->codes->values;
     int64_t all;
     if (!v.data || (v.dtype != CONVT_FLOAT32 && v.dtype != CONVT_FLOAT64))
-        return convti_fail(err, CONVT_INVALID_ARGUMENT, "codes.values", v.data ? "has an unknown dtype" : "data is NULL");
+        return convti_fail(err, CONVT_INVALID_ARGUMENT, "codes.values",
+                           v.data ? "has an unknown dtype" : "data is NULL");
     if (s->data->count < 1 || !s->data->gather)
         return convti_fail(err, CONVT_INVALID_ARGUMENT, "data", "has no samples");
     if (v.n != s->data->count || !convti_count(v.n, v.h, v.w, v.c, &all) || all == 0)
-        return convti_fail(err, CONVT_INVALID_SHAPE, "codes.values", "holds %lld codes for %lld samples", (long long)v.n,
+        return convti_fail(err, CONVT_INVALID_SHAPE, "codes.values",
+                           "holds %lld codes for %lld samples", (long long)v.n,
                            (long long)s->data->count);
     if (!convti_count(1, s->target.h, s->target.w, s->target.c, &s->elements) || s->elements == 0)
         return convti_fail(err, CONVT_INVALID_SHAPE, "target", "has no elements");
     return CONVT_OK;
 }
 
-convt_status convt_codes_start(const convt_codes *codes, const convt_dataset *data, convt_shape target, uint64_t seed,
-                               int threads, const convt_allocator *allocator, convt_error *err)
+convt_status convt_codes_start(const convt_codes *codes, const convt_dataset *data,
+                               convt_shape target, uint64_t seed, int threads,
+                               const convt_allocator *allocator, convt_error *err)
 {
     convti_clear(err);
     if (!codes || !data)
         return convti_fail(err, CONVT_INVALID_ARGUMENT, codes ? "data" : "codes", "is NULL");
-    struct start s = {.codes = codes, .data = data, .target = target, .f32 = codes->values.dtype == CONVT_FLOAT32};
+    struct start s = {.codes = codes,
+                      .data = data,
+                      .target = target,
+                      .f32 = codes->values.dtype == CONVT_FLOAT32};
     convt_status status = check_start(&s, err);
-    if (status)
-        return status;
+    if (status) return status;
 
     const size_t real = convti_element_bytes(codes->values.dtype);
     s.threads = threads > 0 ? threads : omp_get_max_threads();
@@ -191,7 +197,8 @@ convt_status convt_codes_start(const convt_codes *codes, const convt_dataset *da
     const size_t at_samples = convti_size_add(&size, s.chunk * s.elements, real);
     const size_t at_index = convti_size_add(&size, s.chunk, sizeof *s.index);
     if (size.overflow)
-        return convti_fail(err, CONVT_TOO_LARGE, "codes.values", "the projection exceeds what can be addressed");
+        return convti_fail(err, CONVT_TOO_LARGE, "codes.values",
+                           "the projection exceeds what can be addressed");
     if (!convti_arena_take(&arena, allocator, &size))
         return convti_fail(err, CONVT_NO_MEMORY, "codes.values", "the projection needs %zu bytes",
                            convti_size_total(&size));
@@ -201,7 +208,6 @@ convt_status convt_codes_start(const convt_codes *codes, const convt_dataset *da
     fill_matrix(&s, convti_mix(seed, STREAM));
     status = project_all(&s, err);
     convti_arena_release(&arena);
-    if (!status)
-        standardize(&s);
+    if (!status) standardize(&s);
     return status;
 }

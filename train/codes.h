@@ -7,12 +7,16 @@
 enum { CONVTI_PANEL = 16 }; /* components that are projected together */
 
 /* codes[d] = sum over e of sample[e] * matrix[d / PANEL][e][d % PANEL]; panels are padded with zeros. */
-void convti_codes_project_f32(const void *sample, int64_t elements, const void *matrix, int64_t components, void *codes);
-void convti_codes_project_f64(const void *sample, int64_t elements, const void *matrix, int64_t components, void *codes);
+void convti_codes_project_f32(const void *sample, int64_t elements, const void *matrix,
+                              int64_t components, void *codes);
+void convti_codes_project_f64(const void *sample, int64_t elements, const void *matrix,
+                              int64_t components, void *codes);
 
 /* Random normal numbers for the matrix, one panel. */
-void convti_codes_matrix_f32(uint64_t seed, int64_t panel, int64_t elements, int64_t components, void *matrix);
-void convti_codes_matrix_f64(uint64_t seed, int64_t panel, int64_t elements, int64_t components, void *matrix);
+void convti_codes_matrix_f32(uint64_t seed, int64_t panel, int64_t elements, int64_t components,
+                             void *matrix);
+void convti_codes_matrix_f64(uint64_t seed, int64_t panel, int64_t elements, int64_t components,
+                             void *matrix);
 
 /* Mean 0 and deviation 1 over the samples for one component; codes are `stride` apart. */
 void convti_codes_standardize_f32(void *codes, int64_t count, int64_t stride, int64_t component);
@@ -22,7 +26,9 @@ void convti_codes_fix_f32(void *codes, int64_t count, int64_t stride);
 void convti_codes_fix_f64(void *codes, int64_t count, int64_t stride);
 
 /* code -= rate * slope, from component `first` on. */
-void convti_codes_descend_f32(void *code, const void *slope, int64_t first, int64_t components, double rate);
-void convti_codes_descend_f64(void *code, const void *slope, int64_t first, int64_t components, double rate);
+void convti_codes_descend_f32(void *code, const void *slope, int64_t first, int64_t components,
+                              double rate);
+void convti_codes_descend_f64(void *code, const void *slope, int64_t first, int64_t components,
+                              double rate);
 
 #endif

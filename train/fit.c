@@ -19,8 +19,7 @@ enum { STREAM = 0x6f726472 }; /* "ordr": apart from what else a seed is used for
 static void order_samples(convt_trainer *t)
 {
     convti_rng rng = convti_rng_start(convti_mix(t->cfg.seed, STREAM), (uint64_t)t->epochs_done);
-    for (int64_t i = 0; i < t->train_count; i++)
-        t->order[i] = i;
+    for (int64_t i = 0; i < t->train_count; i++) t->order[i] = i;
     for (int64_t i = t->train_count - 1; i > 0 && !t->cfg.no_shuffle; i--) {
         const int64_t j = (int64_t)convti_rng_below(&rng, (uint64_t)i + 1), swapped = t->order[i];
         t->order[i] = t->order[j];
@@ -29,15 +28,16 @@ static void order_samples(convt_trainer *t)
 }
 
 /* Means over consecutive samples of the data, in batches. */
-static convt_status means(convt_trainer *t, int64_t first, int64_t count, convti_purpose purpose, convt_loss_value *mean)
+static convt_status means(convt_trainer *t, int64_t first, int64_t count, convti_purpose purpose,
+                          convt_loss_value *mean)
 {
     *mean = (convt_loss_value){0, 0};
     for (int64_t done = 0; done < count; done += t->cfg.batch_size) {
         const int64_t rest = count - done, n = rest < t->cfg.batch_size ? rest : t->cfg.batch_size;
         convt_loss_value value;
-        convt_status status = convti_batch(t, (convti_samples){NULL, first + done, n}, purpose, &value);
-        if (status)
-            return status;
+        convt_status status =
+            convti_batch(t, (convti_samples){NULL, first + done, n}, purpose, &value);
+        if (status) return status;
         mean->loss += value.loss * (double)n;
         mean->mse += value.mse * (double)n;
     }
@@ -71,14 +71,16 @@ static convt_progress progress_of(const convt_trainer *t)
     };
 }
 
-static bool goes_on(const convt_trainer *t, bool (*callback)(void *, const convt_progress *), convt_progress progress)
+static bool goes_on(const convt_trainer *t, bool (*callback)(void *, const convt_progress *),
+                    convt_progress progress)
 {
     return !callback || callback(t->cfg.context, &progress);
 }
 
 static convt_status stopped(convt_trainer *t, convt_progress progress)
 {
-    return convti_fail(&t->error, CONVT_STOPPED, NULL, "a callback stopped the run in epoch %lld after batch %lld",
+    return convti_fail(&t->error, CONVT_STOPPED, NULL,
+                       "a callback stopped the run in epoch %lld after batch %lld",
                        (long long)progress.epoch, (long long)progress.batch);
 }
 
@@ -87,9 +89,9 @@ static convt_status next_batch(convt_trainer *t)
     const int64_t first = samples_done(t), rest = t->train_count - first;
     const int64_t n = rest < t->cfg.batch_size ? rest : t->cfg.batch_size;
     convt_loss_value value;
-    convt_status status = convti_batch(t, (convti_samples){t->order, first, n}, CONVTI_TRAIN, &value);
-    if (status)
-        return status;
+    convt_status status =
+        convti_batch(t, (convti_samples){t->order, first, n}, CONVTI_TRAIN, &value);
+    if (status) return status;
     t->loss_sum += value.loss * (double)n;
     t->mse_sum += value.mse * (double)n;
     t->batches_done += 1;
@@ -105,8 +107,7 @@ static convt_status end_epoch(convt_trainer *t)
         const convti_purpose purpose = t->code_slopes ? CONVTI_LEARN_CODES : CONVTI_EVALUATE;
         convt_loss_value mean;
         convt_status status = means(t, t->train_count, t->held_out, purpose, &mean);
-        if (status)
-            return status;
+        if (status) return status;
         progress.val_loss = mean.loss;
         progress.val_mse = mean.mse;
     }
@@ -124,22 +125,22 @@ convt_status convt_fit(convt_trainer *trainer)
         order_samples(trainer);
         while (!status && trainer->batches_done < (double)trainer->batches)
             status = next_batch(trainer);
-        if (!status)
-            status = end_epoch(trainer);
-        if (status)
-            return status;
+        if (!status) status = end_epoch(trainer);
+        if (status) return status;
     }
     return CONVT_OK;
 }
 
-convt_status convt_evaluate(convt_trainer *trainer, int64_t first, int64_t count, convt_loss_value *value)
+convt_status convt_evaluate(convt_trainer *trainer, int64_t first, int64_t count,
+                            convt_loss_value *value)
 {
     convti_clear(&trainer->error);
-    if (first < 0 || count < 0 || first > trainer->cfg.data.count || count > trainer->cfg.data.count - first)
+    if (first < 0 || count < 0 || first > trainer->cfg.data.count ||
+        count > trainer->cfg.data.count - first)
         return convti_fail(&trainer->error, CONVT_INVALID_ARGUMENT, "first",
-                           "samples %lld .. %lld + %lld are not all within 0 .. %lld", (long long)first, (long long)first,
-                           (long long)count, (long long)trainer->cfg.data.count);
-    if (!value)
-        return convti_fail(&trainer->error, CONVT_INVALID_ARGUMENT, "value", "is NULL");
+                           "samples %lld .. %lld + %lld are not all within 0 .. %lld",
+                           (long long)first, (long long)first, (long long)count,
+                           (long long)trainer->cfg.data.count);
+    if (!value) return convti_fail(&trainer->error, CONVT_INVALID_ARGUMENT, "value", "is NULL");
     return means(trainer, first, count, CONVTI_EVALUATE, value);
 }

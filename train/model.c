@@ -56,10 +56,11 @@ static void bump_free(void *context, void *memory, size_t size)
     (void)context, (void)memory, (void)size;
 }
 
+/* -1 where there are too many: it overflows every size that it is added to. */
 static int64_t elements(int64_t n, convt_shape shape)
 {
     int64_t count;
-    return convti_count(n, shape.h, shape.w, shape.c, &count) ? count : -1; /* -1 overflows every size it is added to */
+    return convti_count(n, shape.h, shape.w, shape.c, &count) ? count : -1;
 }
 
 /* ---- the configs, completed one after the other ---- */
@@ -105,8 +106,7 @@ static bool name_is_taken(const convt_config layers[], int index, const char *na
     char automatic[64];
     for (int i = 0, unnamed = 0; i < index; i++) {
         const char *other = layers[i].name ? layers[i].name : automatic_name(automatic, unnamed++);
-        if (strcmp(other, name) == 0)
-            return true;
+        if (strcmp(other, name) == 0) return true;
     }
     return false;
 }
@@ -121,13 +121,16 @@ static convt_status check_agreement(const struct walk *walk, convt_error *err)
     if (cfg->data_format != first->data_format)
         return fail_field(err, walk->index, "data_format", "must be that of layers[0]");
     if ((given.h || given.w || given.c) && (given.h != x.h || given.w != x.w || given.c != x.c)) {
-        snprintf(message, sizeof message, "must be zero or (%lld, %lld, %lld) as the layer before gives it, got (%lld, %lld, %lld)",
-                 (long long)x.h, (long long)x.w, (long long)x.c, (long long)given.h, (long long)given.w,
-                 (long long)given.c);
+        snprintf(message, sizeof message,
+                 "must be zero or (%lld, %lld, %lld) as the layer before gives it, got (%lld, "
+                 "%lld, %lld)",
+                 (long long)x.h, (long long)x.w, (long long)x.c, (long long)given.h,
+                 (long long)given.w, (long long)given.c);
         return fail_field(err, walk->index, "input", message);
     }
     if (name_is_taken(walk->layers, walk->index, walk->cfg.name)) {
-        snprintf(message, sizeof message, "names of layers must differ, got '%.64s' again", walk->cfg.name);
+        snprintf(message, sizeof message, "names of layers must differ, got '%.64s' again",
+                 walk->cfg.name);
         return fail_field(err, walk->index, "name", message);
     }
     return CONVT_OK;
@@ -144,13 +147,10 @@ static convt_status step(struct walk *walk, convt_error *err)
     walk->cfg.inference = first->inference;
     walk->cfg.threads = first->threads;
     walk->cfg.seed = walk->index > 0 ? convti_mix(first->seed, (uint64_t)walk->index) : first->seed;
-    if (walk->index > 0)
-        walk->cfg.input = walk->output;
-    if (!walk->cfg.name)
-        walk->cfg.name = automatic_name(walk->name, walk->unnamed++);
+    if (walk->index > 0) walk->cfg.input = walk->output;
+    if (!walk->cfg.name) walk->cfg.name = automatic_name(walk->name, walk->unnamed++);
     convt_status status = check_agreement(walk, err);
-    if (status)
-        return status;
+    if (status) return status;
     walk->bytes = convt_layer_memory(&walk->cfg, &why);
     if (walk->bytes == 0 || convt_output_shape(&walk->cfg, &walk->output, &why))
         return fail_layer(err, walk->index, &why);
@@ -170,15 +170,15 @@ static int64_t larger(int64_t a, int64_t b)
     return a < 0 || b < 0 ? -1 : a > b ? a : b;
 }
 
-static convt_status create_layer(convt_model *model, const struct walk *walk, void *memory, convt_error *err)
+static convt_status create_layer(convt_model *model, const struct walk *walk, void *memory,
+                                 convt_error *err)
 {
     struct link *link = &model->links[walk->index];
     convt_config cfg = walk->cfg;
     convt_error why;
     model->bump = (struct bump){memory, walk->bytes};
     cfg.allocator = (convt_allocator){bump_alloc, bump_free, &model->bump};
-    if (convt_layer_create(&link->layer, &cfg, &why))
-        return fail_layer(err, walk->index, &why);
+    if (convt_layer_create(&link->layer, &cfg, &why)) return fail_layer(err, walk->index, &why);
     model->bump.room = 0;
     model->count = walk->index + 1;
     link->output = walk->output;
@@ -186,7 +186,8 @@ static convt_status create_layer(convt_model *model, const struct walk *walk, vo
     return CONVT_OK;
 }
 
-static convt_status lay_out(convt_model *model, const convt_config layers[], int count, convti_size *size, convt_error *err)
+static convt_status lay_out(convt_model *model, const convt_config layers[], int count,
+                            convti_size *size, convt_error *err)
 {
     struct walk walk = {.layers = layers, .index = -1};
     const int64_t batch = layers[0].max_batch ? layers[0].max_batch : 1;
@@ -197,35 +198,32 @@ static convt_status lay_out(convt_model *model, const convt_config layers[], int
     convti_size_add(size, 1, sizeof(convt_model) + (size_t)count * sizeof(struct link));
     for (int i = 0; i < count; i++) {
         convt_status status = step(&walk, err);
-        if (status)
-            return status;
+        if (status) return status;
         void *memory = place(model, size, walk.bytes <= INT64_MAX ? (int64_t)walk.bytes : -1, 1);
-        if (model && (status = create_layer(model, &walk, memory, err)) != CONVT_OK)
-            return status;
+        if (model && (status = create_layer(model, &walk, memory, err)) != CONVT_OK) return status;
         const int64_t y = elements(batch, walk.output);
         void *own = place(model, size, inference ? 0 : y, real);
-        if (model)
-            model->links[i].y = own;
+        if (model) model->links[i].y = own;
         shared[i % 2] = larger(shared[i % 2], y);
-        if (i + 1 < count)
-            gradient[i % 2] = larger(gradient[i % 2], y);
+        if (i + 1 < count) gradient[i % 2] = larger(gradient[i % 2], y);
     }
     for (int k = 0; k < 2; k++) {
         void *y = place(model, size, inference ? shared[k] : 0, real);
         void *dy = place(model, size, inference ? 0 : gradient[k], real);
-        if (model)
-            model->gradient[k] = dy;
-        for (int i = k; model && inference && i < count; i += 2)
-            model->links[i].y = y;
+        if (model) model->gradient[k] = dy;
+        for (int i = k; model && inference && i < count; i += 2) model->links[i].y = y;
     }
-    return size->overflow ? convti_fail(err, CONVT_TOO_LARGE, "layers", "the model exceeds what can be addressed") : CONVT_OK;
+    return size->overflow ? convti_fail(err, CONVT_TOO_LARGE, "layers",
+                                        "the model exceeds what can be addressed")
+                          : CONVT_OK;
 }
 
-static convt_status measure(const convt_config layers[], int count, convti_size *size, convt_error *err)
+static convt_status measure(const convt_config layers[], int count, convti_size *size,
+                            convt_error *err)
 {
     if (count < 1 || !layers)
-        return convti_fail(err, CONVT_INVALID_ARGUMENT, "count", "a model needs at least 1 layer, got %d",
-                           layers ? count : 0);
+        return convti_fail(err, CONVT_INVALID_ARGUMENT, "count",
+                           "a model needs at least 1 layer, got %d", layers ? count : 0);
     return lay_out(NULL, layers, count, size, err);
 }
 
@@ -238,19 +236,19 @@ size_t convt_model_memory(const convt_config layers[], int count, convt_error *e
     return measure(layers, count, &size, err) ? 0 : convti_size_total(&size);
 }
 
-convt_status convt_model_create(convt_model **out, const convt_config layers[], int count, convt_error *err)
+convt_status convt_model_create(convt_model **out, const convt_config layers[], int count,
+                                convt_error *err)
 {
     convti_size size = {0}, again = {0};
     convti_arena arena;
     convti_clear(err);
-    if (!out)
-        return convti_fail(err, CONVT_INVALID_ARGUMENT, "model", "is NULL");
+    if (!out) return convti_fail(err, CONVT_INVALID_ARGUMENT, "model", "is NULL");
     *out = NULL;
     convt_status status = measure(layers, count, &size, err);
-    if (status)
-        return status;
+    if (status) return status;
     if (!convti_arena_take(&arena, &layers[0].allocator, &size))
-        return convti_fail(err, CONVT_NO_MEMORY, "layers", "the model needs %zu bytes", convti_size_total(&size));
+        return convti_fail(err, CONVT_NO_MEMORY, "layers", "the model needs %zu bytes",
+                           convti_size_total(&size));
 
     convt_model *model = convti_arena_at(&arena, 0);
     *model = (convt_model){
@@ -271,10 +269,8 @@ convt_status convt_model_create(convt_model **out, const convt_config layers[], 
 
 void convt_model_destroy(convt_model *model)
 {
-    if (!model)
-        return;
-    for (int i = 0; i < model->count; i++)
-        convt_layer_destroy(model->links[i].layer);
+    if (!model) return;
+    for (int i = 0; i < model->count; i++) convt_layer_destroy(model->links[i].layer);
     convti_arena_release(&model->arena);
 }
 
@@ -325,16 +321,18 @@ convt_const_view convt_model_output(const convt_model *model)
 
 /* ---- forward and backward ---- */
 
-static convt_status check_view(convt_model *model, const char *field, convt_const_view v, convt_shape shape, int64_t n)
+static convt_status check_view(convt_model *model, const char *field, convt_const_view v,
+                               convt_shape shape, int64_t n)
 {
     if (v.dtype != model->dtype)
-        return convti_fail(&model->error, CONVT_INVALID_SHAPE, field, "must be float%d as the model is",
+        return convti_fail(&model->error, CONVT_INVALID_SHAPE, field,
+                           "must be float%d as the model is",
                            model->dtype == CONVT_FLOAT32 ? 32 : 64);
     if (v.n != n || v.h != shape.h || v.w != shape.w || v.c != shape.c)
         return convti_fail(&model->error, CONVT_INVALID_SHAPE, field,
-                           "expected (%lld, %lld, %lld, %lld), got (%lld, %lld, %lld, %lld)", (long long)n,
-                           (long long)shape.h, (long long)shape.w, (long long)shape.c, (long long)v.n, (long long)v.h,
-                           (long long)v.w, (long long)v.c);
+                           "expected (%lld, %lld, %lld, %lld), got (%lld, %lld, %lld, %lld)",
+                           (long long)n, (long long)shape.h, (long long)shape.w, (long long)shape.c,
+                           (long long)v.n, (long long)v.h, (long long)v.w, (long long)v.c);
     if (n > 0 && !v.data)
         return convti_fail(&model->error, CONVT_INVALID_SHAPE, field, "data is NULL");
     return CONVT_OK;
@@ -349,9 +347,9 @@ static convt_status fail_pass(convt_model *model, int index)
 static convt_status add_activity(convt_model *model, int index)
 {
     double loss = 0;
-    if (!model->links[index].activity)
-        return CONVT_OK;
-    if (convt_layer_activity_loss(model->links[index].layer, convt_read(activation(model, index)), 1, &loss))
+    if (!model->links[index].activity) return CONVT_OK;
+    if (convt_layer_activity_loss(model->links[index].layer, convt_read(activation(model, index)),
+                                  1, &loss))
         return fail_pass(model, index);
     model->activity += loss;
     return CONVT_OK;
@@ -361,42 +359,41 @@ convt_status convt_model_forward(convt_model *model, convt_const_view x)
 {
     convti_clear(&model->error);
     if (x.n < 0 || x.n > model->max_batch)
-        return convti_fail(&model->error, CONVT_INVALID_SHAPE, "x", "holds %lld samples, the model takes 0 to %lld",
-                           (long long)x.n, (long long)model->max_batch);
+        return convti_fail(&model->error, CONVT_INVALID_SHAPE, "x",
+                           "holds %lld samples, the model takes 0 to %lld", (long long)x.n,
+                           (long long)model->max_batch);
     convt_status status = check_view(model, "x", x, model->input, x.n);
-    if (status)
-        return status;
+    if (status) return status;
     model->n = x.n;
     model->activity = 0;
     for (int i = 0; i < model->count; i++) {
         const convt_view y = activation(model, i);
         if (convt_forward(model->links[i].layer, i ? convt_read(activation(model, i - 1)) : x, y))
             return fail_pass(model, i);
-        if ((status = add_activity(model, i)) != CONVT_OK)
-            return status;
+        if ((status = add_activity(model, i)) != CONVT_OK) return status;
     }
     return CONVT_OK;
 }
 
-convt_status convt_model_backward_data(convt_model *model, convt_const_view x, convt_const_view dy, convt_view dx,
-                                       double divisor)
+convt_status convt_model_backward_data(convt_model *model, convt_const_view x, convt_const_view dy,
+                                       convt_view dx, double divisor)
 {
     const int last = model->count - 1;
     convti_clear(&model->error);
     if (model->inference)
-        return convti_fail(&model->error, CONVT_INVALID_ARGUMENT, "inference", "the model was created for forward only");
+        return convti_fail(&model->error, CONVT_INVALID_ARGUMENT, "inference",
+                           "the model was created for forward only");
     convt_status status = check_view(model, "x", x, model->input, model->n);
-    if (!status)
-        status = check_view(model, "dy", dy, model->links[last].output, model->n);
+    if (!status) status = check_view(model, "dy", dy, model->links[last].output, model->n);
     if (!status && dx.data)
         status = check_view(model, "dx", convt_read(dx), model->input, model->n);
-    if (status)
-        return status;
+    if (status) return status;
     for (int i = last; i >= 0; i--) {
         const convt_const_view in = i ? convt_read(activation(model, i - 1)) : x;
-        const convt_view din = i ? view_of(model, model->gradient[(i - 1) % 2], model->links[i - 1].output) : dx;
-        if (convt_backward_data(model->links[i].layer, in, convt_read(CONVT_NONE), convt_read(activation(model, i)), dy,
-                                din, divisor))
+        const convt_view din =
+            i ? view_of(model, model->gradient[(i - 1) % 2], model->links[i - 1].output) : dx;
+        if (convt_backward_data(model->links[i].layer, in, convt_read(CONVT_NONE),
+                                convt_read(activation(model, i)), dy, din, divisor))
             return fail_pass(model, i);
         dy = convt_read(din);
     }
@@ -407,14 +404,15 @@ convt_status convt_model_backward_weights(convt_model *model)
 {
     convti_clear(&model->error);
     if (model->inference)
-        return convti_fail(&model->error, CONVT_INVALID_ARGUMENT, "inference", "the model was created for forward only");
+        return convti_fail(&model->error, CONVT_INVALID_ARGUMENT, "inference",
+                           "the model was created for forward only");
     for (int i = 0; i < model->count; i++)
-        if (convt_backward_weights(model->links[i].layer))
-            return fail_pass(model, i);
+        if (convt_backward_weights(model->links[i].layer)) return fail_pass(model, i);
     return CONVT_OK;
 }
 
-convt_status convt_model_backward(convt_model *model, convt_const_view x, convt_const_view dy, convt_view dx)
+convt_status convt_model_backward(convt_model *model, convt_const_view x, convt_const_view dy,
+                                  convt_view dx)
 {
     convt_status status = convt_model_backward_data(model, x, dy, dx, (double)model->n);
     return status ? status : convt_model_backward_weights(model);
@@ -425,8 +423,7 @@ convt_status convt_model_backward(convt_model *model, convt_const_view x, convt_
 double convt_model_weight_loss(convt_model *model)
 {
     double loss = 0;
-    for (int i = 0; i < model->count; i++)
-        loss += convt_layer_weight_loss(model->links[i].layer);
+    for (int i = 0; i < model->count; i++) loss += convt_layer_weight_loss(model->links[i].layer);
     return loss;
 }
 

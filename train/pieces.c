@@ -19,16 +19,14 @@ static int64_t pieces_of(const convt_parameter *row)
 int64_t convti_piece_count(const convt_parameter rows[], int count)
 {
     int64_t pieces = 0;
-    for (int i = 0; i < count; i++)
-        pieces += pieces_of(&rows[i]);
+    for (int i = 0; i < count; i++) pieces += pieces_of(&rows[i]);
     return pieces;
 }
 
 convti_piece convti_piece_at(const convt_parameter rows[], int64_t index)
 {
     int row = 0;
-    for (; index >= pieces_of(&rows[row]); row++)
-        index -= pieces_of(&rows[row]);
+    for (; index >= pieces_of(&rows[row]); row++) index -= pieces_of(&rows[row]);
     const int64_t first = index * CONVTI_PIECE, rest = convti_elements(&rows[row]) - first;
     return (convti_piece){row, first, rest < CONVTI_PIECE ? rest : CONVTI_PIECE};
 }

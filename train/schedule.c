@@ -13,8 +13,7 @@ static double cosine_decay(const convt_schedule *s, double rate, double step)
 {
     const double pi = 3.14159265358979323846;
     const double warmup = s->warmup_target.set ? s->warmup_steps : 0;
-    if (step < warmup)
-        return rate + (s->warmup_target.value - rate) * (step / warmup);
+    if (step < warmup) return rate + (s->warmup_target.value - rate) * (step / warmup);
     const double top = s->warmup_target.set ? s->warmup_target.value : rate;
     const double done = fmin(step - warmup, s->decay_steps) / s->decay_steps;
     return top * ((1 - s->alpha) * 0.5 * (1 + cos(pi * done)) + s->alpha);
@@ -28,7 +27,8 @@ double convt_schedule_rate(const convt_sgd_config *cfg, int64_t step_number)
     switch (s->kind) {
     case CONVT_CONSTANT_RATE: break;
 #define SCHEDULE(name, number, class_name, RATE) \
-    case CONVT_##name: return RATE;
+    case CONVT_##name:                           \
+        return RATE;
 #include "convt/schedules.def"
 #undef SCHEDULE
     }

@@ -27,7 +27,8 @@ static convt_status check_schedule(const convt_schedule *s, convt_error *err)
 #undef SCHEDULE
         break;
     default:
-        return convti_fail(err, CONVT_INVALID_ARGUMENT, "schedule.kind", "there is no schedule number %d", (int)s->kind);
+        return convti_fail(err, CONVT_INVALID_ARGUMENT, "schedule.kind",
+                           "there is no schedule number %d", (int)s->kind);
     }
     const struct {
         const char *field;
@@ -37,13 +38,14 @@ static convt_status check_schedule(const convt_schedule *s, convt_error *err)
     } checks[] = {
         {"schedule.decay_steps", s->decay_steps, s->decay_steps > 0, "greater than 0"},
         {"schedule.alpha", s->alpha, true, "finite"},
-        {"schedule.warmup_target", s->warmup_target.set ? s->warmup_target.value : 0, true, "finite"},
+        {"schedule.warmup_target", s->warmup_target.set ? s->warmup_target.value : 0, true,
+         "finite"},
         {"schedule.warmup_steps", s->warmup_steps, s->warmup_steps >= 0, "0 or more"},
     };
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
         if (!isfinite(checks[i].value) || !checks[i].fits)
-            return convti_fail(err, CONVT_INVALID_ARGUMENT, checks[i].field, "must be %s, got %g", checks[i].demand,
-                               checks[i].value);
+            return convti_fail(err, CONVT_INVALID_ARGUMENT, checks[i].field, "must be %s, got %g",
+                               checks[i].demand, checks[i].value);
     return CONVT_OK;
 }
 
@@ -51,13 +53,17 @@ static convt_status check_config(const convt_sgd_config *cfg, convt_error *err)
 {
     const double rate = cfg->learning_rate.value, decay = cfg->weight_decay.value;
     if (cfg->learning_rate.set && !isfinite(rate))
-        return convti_fail(err, CONVT_INVALID_ARGUMENT, "learning_rate", "must be finite, got %g", rate);
+        return convti_fail(err, CONVT_INVALID_ARGUMENT, "learning_rate", "must be finite, got %g",
+                           rate);
     if (!(cfg->momentum >= 0 && cfg->momentum <= 1))
-        return convti_fail(err, CONVT_INVALID_ARGUMENT, "momentum", "must be between 0 and 1, got %g", cfg->momentum);
+        return convti_fail(err, CONVT_INVALID_ARGUMENT, "momentum",
+                           "must be between 0 and 1, got %g", cfg->momentum);
     if (cfg->weight_decay.set && !isfinite(decay))
-        return convti_fail(err, CONVT_INVALID_ARGUMENT, "weight_decay", "must be finite, got %g", decay);
+        return convti_fail(err, CONVT_INVALID_ARGUMENT, "weight_decay", "must be finite, got %g",
+                           decay);
     if (cfg->threads < 0)
-        return convti_fail(err, CONVT_INVALID_ARGUMENT, "threads", "must be 0 or more, got %d", cfg->threads);
+        return convti_fail(err, CONVT_INVALID_ARGUMENT, "threads", "must be 0 or more, got %d",
+                           cfg->threads);
     return check_schedule(&cfg->schedule, err);
 }
 
@@ -69,18 +75,21 @@ static bool same_shape(convt_view a, convt_view b)
 static convt_status check_rows(const convt_parameter rows[], int count, convt_error *err)
 {
     if (count < 0 || (count > 0 && !rows))
-        return convti_fail(err, CONVT_INVALID_ARGUMENT, count < 0 ? "count" : "rows", "there is no list of %d rows", count);
+        return convti_fail(err, CONVT_INVALID_ARGUMENT, count < 0 ? "count" : "rows",
+                           "there is no list of %d rows", count);
     for (int i = 0; i < count; i++) {
         const convt_parameter *row = &rows[i];
         const char *owner = row->owner ? row->owner : "", *name = row->name ? row->name : "";
         int64_t size;
-        if (!row->trainable)
-            continue;
-        if (!convti_count(row->value.n, row->value.h, row->value.w, row->value.c, &size) || (size > 0 && !row->value.data))
-            return convti_fail(err, CONVT_INVALID_SHAPE, "rows", "row %d (%s/%s) has no value", i, owner, name);
+        if (!row->trainable) continue;
+        if (!convti_count(row->value.n, row->value.h, row->value.w, row->value.c, &size) ||
+            (size > 0 && !row->value.data))
+            return convti_fail(err, CONVT_INVALID_SHAPE, "rows", "row %d (%s/%s) has no value", i,
+                               owner, name);
         if (!same_shape(row->value, row->gradient) || (size > 0 && !row->gradient.data))
-            return convti_fail(err, CONVT_INVALID_SHAPE, "rows", "row %d (%s/%s) has no gradient of its own shape and dtype",
-                               i, owner, name);
+            return convti_fail(err, CONVT_INVALID_SHAPE, "rows",
+                               "row %d (%s/%s) has no gradient of its own shape and dtype", i,
+                               owner, name);
     }
     return CONVT_OK;
 }
@@ -94,12 +103,12 @@ struct offsets {
 static int trainable_rows(const convt_parameter rows[], int count)
 {
     int trainable = 0;
-    for (int i = 0; i < count; i++)
-        trainable += rows[i].trainable;
+    for (int i = 0; i < count; i++) trainable += rows[i].trainable;
     return trainable;
 }
 
-static struct offsets measure(const convt_sgd_config *cfg, const convt_parameter rows[], int count, convti_size *size)
+static struct offsets measure(const convt_sgd_config *cfg, const convt_parameter rows[], int count,
+                              convti_size *size)
 {
     const int trainable = trainable_rows(rows, count);
     struct offsets at;
@@ -110,11 +119,11 @@ static struct offsets measure(const convt_sgd_config *cfg, const convt_parameter
 }
 
 /* Adds (and, where sgd is given, clears) the velocities of the trainable rows. */
-static void add_velocities(convt_sgd *sgd, const convt_parameter rows[], int count, convti_size *size)
+static void add_velocities(convt_sgd *sgd, const convt_parameter rows[], int count,
+                           convti_size *size)
 {
     for (int i = 0, kept = 0; i < count; i++) {
-        if (!rows[i].trainable)
-            continue;
+        if (!rows[i].trainable) continue;
         const size_t element = convti_element_bytes(rows[i].value.dtype);
         const size_t at = convti_size_add(size, convti_elements(&rows[i]), element);
         if (sgd) {
@@ -125,31 +134,28 @@ static void add_velocities(convt_sgd *sgd, const convt_parameter rows[], int cou
     }
 }
 
-convt_status convt_sgd_create(convt_sgd **out, const convt_sgd_config *cfg, const convt_parameter rows[], int count,
-                              convt_error *err)
+convt_status convt_sgd_create(convt_sgd **out, const convt_sgd_config *cfg,
+                              const convt_parameter rows[], int count, convt_error *err)
 {
     convti_clear(err);
-    if (!out)
-        return convti_fail(err, CONVT_INVALID_ARGUMENT, "sgd", "is NULL");
+    if (!out) return convti_fail(err, CONVT_INVALID_ARGUMENT, "sgd", "is NULL");
     *out = NULL;
-    if (!cfg)
-        return convti_fail(err, CONVT_INVALID_ARGUMENT, "cfg", "is NULL");
+    if (!cfg) return convti_fail(err, CONVT_INVALID_ARGUMENT, "cfg", "is NULL");
     convt_status status = check_config(cfg, err);
-    if (!status)
-        status = check_rows(rows, count, err);
-    if (status)
-        return status;
+    if (!status) status = check_rows(rows, count, err);
+    if (status) return status;
 
     convti_size size = {0};
     const struct offsets at = measure(cfg, rows, count, &size);
     convti_size end = size;
-    if (cfg->momentum > 0)
-        add_velocities(NULL, rows, count, &end);
+    if (cfg->momentum > 0) add_velocities(NULL, rows, count, &end);
     convti_arena arena;
     if (end.overflow)
-        return convti_fail(err, CONVT_TOO_LARGE, "rows", "the velocities exceed what can be addressed");
+        return convti_fail(err, CONVT_TOO_LARGE, "rows",
+                           "the velocities exceed what can be addressed");
     if (!convti_arena_take(&arena, &cfg->allocator, &end))
-        return convti_fail(err, CONVT_NO_MEMORY, "rows", "the optimizer needs %zu bytes", convti_size_total(&end));
+        return convti_fail(err, CONVT_NO_MEMORY, "rows", "the optimizer needs %zu bytes",
+                           convti_size_total(&end));
 
     convt_sgd *sgd = convti_arena_at(&arena, at.sgd);
     *sgd = (convt_sgd){
@@ -160,10 +166,8 @@ convt_status convt_sgd_create(convt_sgd **out, const convt_sgd_config *cfg, cons
         .velocity = cfg->momentum > 0 ? convti_arena_at(&arena, at.velocity) : NULL,
     };
     for (int i = 0; i < count; i++)
-        if (rows[i].trainable)
-            sgd->rows[sgd->count++] = rows[i];
-    if (sgd->velocity)
-        add_velocities(sgd, rows, count, &size);
+        if (rows[i].trainable) sgd->rows[sgd->count++] = rows[i];
+    if (sgd->velocity) add_velocities(sgd, rows, count, &size);
     sgd->pieces = convti_piece_count(sgd->rows, sgd->count);
     *out = sgd;
     return CONVT_OK;
@@ -171,8 +175,7 @@ convt_status convt_sgd_create(convt_sgd **out, const convt_sgd_config *cfg, cons
 
 void convt_sgd_destroy(convt_sgd *sgd)
 {
-    if (sgd)
-        convti_arena_release(&sgd->arena);
+    if (sgd) convti_arena_release(&sgd->arena);
 }
 
 /* ---- the step ---- */
@@ -193,17 +196,15 @@ static void update_piece(const convt_sgd *sgd, const convti_sgd_rule *rule, int6
 
 void convt_sgd_step(convt_sgd *sgd)
 {
-    const convti_sgd_rule rule = {convt_sgd_learning_rate(sgd), sgd->cfg.momentum, sgd->cfg.nesterov,
-                                  sgd->cfg.weight_decay};
+    const convti_sgd_rule rule = {convt_sgd_learning_rate(sgd), sgd->cfg.momentum,
+                                  sgd->cfg.nesterov, sgd->cfg.weight_decay};
     const int64_t pieces = sgd->pieces;
 #pragma omp parallel for schedule(static) num_threads(sgd->threads) if (pieces >= PARALLEL_FROM)
-    for (int64_t i = 0; i < pieces; i++)
-        update_piece(sgd, &rule, i);
+    for (int64_t i = 0; i < pieces; i++) update_piece(sgd, &rule, i);
 
     for (int i = 0; i < sgd->count; i++) {
         convt_constraint_apply(&sgd->rows[i]);
-        if (sgd->rows[i].version)
-            *sgd->rows[i].version += 1;
+        if (sgd->rows[i].version) *sgd->rows[i].version += 1;
     }
     sgd->iterations += 1;
 }

@@ -24,7 +24,9 @@ typedef struct convti_sgd_rule {
 } convti_sgd_rule;
 
 /* v is NULL without momentum. */
-void convti_sgd_update_f32(const convti_sgd_rule *rule, int64_t count, void *w, const void *g, void *v);
-void convti_sgd_update_f64(const convti_sgd_rule *rule, int64_t count, void *w, const void *g, void *v);
+void convti_sgd_update_f32(const convti_sgd_rule *rule, int64_t count, void *w, const void *g,
+                           void *v);
+void convti_sgd_update_f64(const convti_sgd_rule *rule, int64_t count, void *w, const void *g,
+                           void *v);
 
 #endif

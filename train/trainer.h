@@ -15,9 +15,9 @@ struct convt_trainer {
     int64_t train_count, held_out; /* samples 0 .. train_count, and the last ones */
     int64_t leaf_size, batches;
 
-    int64_t *order;    /* of the training samples in this epoch */
-    int64_t *index;    /* of a leaf that follows no order */
-    void *x, *target;  /* of one leaf */
+    int64_t *order;   /* of the training samples in this epoch */
+    int64_t *index;   /* of a leaf that follows no order */
+    void *x, *target; /* of one leaf */
     void *dy;
     void *code_slopes; /* dx of a whole batch; NULL without codes */
     convti_tree tree;
@@ -37,12 +37,13 @@ typedef struct convti_samples {
 typedef enum convti_purpose { CONVTI_EVALUATE, CONVTI_LEARN_CODES, CONVTI_TRAIN } convti_purpose;
 
 /* One batch; its loss is that before the step. NaN or infinite losses are refused where weights would be trained on them. */
-convt_status convti_batch(convt_trainer *trainer, convti_samples samples, convti_purpose purpose, convt_loss_value *value);
+convt_status convti_batch(convt_trainer *trainer, convti_samples samples, convti_purpose purpose,
+                          convt_loss_value *value);
 
 /* ---- codes ---- */
 
-convt_status convti_codes_check(const convt_codes *codes, int64_t count, convt_dtype dtype, convt_shape input,
-                                convt_error *err);
+convt_status convti_codes_check(const convt_codes *codes, int64_t count, convt_dtype dtype,
+                                convt_shape input, convt_error *err);
 void convti_codes_gather(const convt_codes *codes, const int64_t *index, int64_t n, convt_view x);
 
 /* Codes of the samples -= learning_rate * batch * dx, where dx holds their slopes of the mean over the batch. */

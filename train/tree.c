@@ -8,8 +8,7 @@ enum { PARALLEL_FROM = 4 }; /* pieces */
 convti_merge convti_merge_of(int64_t leaf, bool last)
 {
     const unsigned bits = (unsigned)leaf;
-    if (last)
-        return (convti_merge){bits, -1};
+    if (last) return (convti_merge){bits, -1};
     const unsigned trailing_ones = bits & ~(bits + 1);
     return (convti_merge){trailing_ones, __builtin_popcount(trailing_ones)};
 }
@@ -36,10 +35,8 @@ static void add_piece(const convti_tree *tree, convti_merge merge, int64_t index
 void convti_tree_add(const convti_tree *tree, int64_t leaf, bool last)
 {
     const convti_merge merge = convti_merge_of(leaf, last);
-    if (last && merge.slots == 0)
-        return; /* a batch of one leaf */
+    if (last && merge.slots == 0) return; /* a batch of one leaf */
     const int64_t pieces = tree->pieces;
 #pragma omp parallel for schedule(static) num_threads(tree->threads) if (pieces >= PARALLEL_FROM)
-    for (int64_t i = 0; i < pieces; i++)
-        add_piece(tree, merge, i);
+    for (int64_t i = 0; i < pieces; i++) add_piece(tree, merge, i);
 }

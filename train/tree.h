@@ -22,7 +22,7 @@ convti_merge convti_merge_of(int64_t leaf, bool last);
 /* Gradients of a list of parameters; those of the present leaf stand in the rows' own gradients, and finally the sum. */
 typedef struct convti_tree {
     int count;
-    convt_parameter *rows; /* trainable ones */
+    convt_parameter *rows;          /* trainable ones */
     void **slot[CONVTI_MOST_SLOTS]; /* a tensor a row */
     int64_t pieces;
     int threads;
@@ -31,7 +31,9 @@ typedef struct convti_tree {
 void convti_tree_add(const convti_tree *tree, int64_t leaf, bool last);
 
 /* sum[i] = source[n-1][i] + ( .. + (source[0][i] + leaf[i])); sum may be leaf. */
-void convti_tree_sum_f32(int64_t count, const void *leaf, const void *const source[], int n, void *sum);
-void convti_tree_sum_f64(int64_t count, const void *leaf, const void *const source[], int n, void *sum);
+void convti_tree_sum_f32(int64_t count, const void *leaf, const void *const source[], int n,
+                         void *sum);
+void convti_tree_sum_f64(int64_t count, const void *leaf, const void *const source[], int n,
+                         void *sum);
 
 #endif

@@ -82,8 +82,7 @@ typedef struct convt_const_view {
     int64_t n, h, w, c;
 } convt_const_view;
 
-/* The absent view: no gradient wanted, nothing kept. */
-#define CONVT_NONE ((convt_view){0})
+#define CONVT_NONE ((convt_view){0}) /* the absent view: no gradient wanted, nothing kept */
 
 static inline convt_view convt_view_of_f32(float *data, int64_t n, int64_t h, int64_t w, int64_t c)
 {
@@ -129,7 +128,6 @@ typedef struct convt_optional {
     double value;
 } convt_optional;
 
-/* Two sizes, height first. */
 typedef struct convt_hw {
     int64_t h, w;
 } convt_hw;

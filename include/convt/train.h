@@ -27,7 +27,9 @@ typedef struct convt_model convt_model;
  * Creates `count` layers, each fed by the one before. layers[0] gives input, max_batch, dtype, data_format, inference,
  * threads and allocator for all; in the others input may be zero (it is inferred; anything else must match), and dtype and
  * data_format must be the same. Layer i takes its initializers' seed from layers[0].seed and i. Unnamed layers are called
- * conv2d_transpose, conv2d_transpose_1, ... On failure *model is NULL and *err (may be NULL) names "layers[i].field".
+ * conv2d_transpose, conv2d_transpose_1, ...; names must differ. The layers lie in the model's arena, so convt_layer_reshape
+ * of one finds no room beyond what it was created for. On failure *model is NULL and *err (may be NULL) names
+ * "layers[i].field".
  */
 CONVT_API convt_status convt_model_create(convt_model **model, const convt_config layers[], int count, convt_error *err);
 CONVT_API void convt_model_destroy(convt_model *model);
@@ -74,8 +76,9 @@ typedef enum convt_loss_kind {
 } convt_loss_kind;
 
 /*
- * from_logits: predictions are logits (Keras' from_logits; binary_crossentropy only). sigmoid_output: predictions are logits of
- * a model whose output is their sigmoid: the loss is computed from the logits, the squared error from the sigmoid.
+ * from_logits: predictions are logits (Keras' from_logits; binary_crossentropy only). sigmoid_output: predictions are logits
+ * of a model whose output is their sigmoid: the loss is computed from the logits, the squared error from the sigmoid. It goes
+ * with every loss, by the chain rule where a loss has no form of its own over logits, and makes from_logits redundant.
  * custom: `element` returns the loss of one element and its derivative with respect to the prediction; several threads at once.
  */
 typedef struct convt_loss_config {
@@ -171,7 +174,9 @@ CONVT_API convt_status convt_arrays_gather(void *arrays, const int64_t *index, i
 
 /*
  * Learned inputs: every sample's code (1, 1, D) descends along dx of its own loss averaged over elements:
- * code -= learning_rate * d(sample loss)/d(code). With fix_first, component 0 stays as it is.
+ * code -= learning_rate * d(sample loss)/d(code). With fix_first, component 0 (the first number of a code) stays as it is.
+ * Codes of held-out samples descend too, on the same weights, which they do not touch: without codes of their own their loss
+ * would mean nothing.
  */
 typedef struct convt_codes {
     convt_view values; /* (count, h, w, D): the model's input for each sample; data NULL: no learned codes */
@@ -196,7 +201,8 @@ typedef struct convt_progress {
     double learning_rate;     /* of the last step */
 } convt_progress;
 
-/* Callbacks return true to go on; false ends the fit with CONVT_STOPPED after the present batch or epoch. */
+/* Callbacks return true to go on; false ends the fit with CONVT_STOPPED after the present batch or epoch, and another
+ * convt_fit goes on from there with the same bits. */
 typedef struct convt_trainer_config {
     convt_model *model; /* borrowed, as are sgd and codes.values; its max_batch bounds the leaf, see convt_leaf_size */
     convt_sgd *sgd;
@@ -223,7 +229,7 @@ CONVT_API const convt_error *convt_trainer_error(const convt_trainer *trainer);
 /*
  * Samples per leaf. A batch is cut into leaves of this many samples (the last may be smaller), each leaf runs forward, loss and
  * the data half of backward, and gradients and losses of the leaves are added in a fixed binary tree. A function of batch size
- * and parameter bytes alone: about 16 leaves for small models, one where parameters are large.
+ * and parameter bytes (values of all layers) alone: 16 leaves for small models, one where parameters are large.
  */
 CONVT_API int64_t convt_leaf_size(int64_t batch_size, size_t parameter_bytes);
 
@@ -237,9 +243,11 @@ CONVT_API convt_status convt_fit(convt_trainer *trainer);
 CONVT_API convt_status convt_evaluate(convt_trainer *trainer, int64_t first, int64_t count, convt_loss_value *value);
 
 /*
- * Everything that a run continues from, as named arrays in the objects' own memory: parameters, velocities, codes, and the
- * counters (float64 scalars). Saving and later refilling them between epochs continues bit for bit. Fills at most `room` rows, returns
- * how many there are. After refilling, call convt_trainer_restored.
+ * Everything that a run continues from, as named arrays in the objects' own memory: "<layer>/kernel", "<layer>/bias",
+ * "sgd/velocity/<i>" (of trainable parameters, with momentum), "codes", and the counters as float64 scalars: "sgd/iterations",
+ * "epoch" (epochs done), and of the epoch under way "batch", "loss_sum" and "mse_sum". Saving them between two batches (from a
+ * callback, or after convt_fit) and refilling them later continues bit for bit. Fills at most `room` rows, returns how many
+ * there are. After refilling, call convt_trainer_restored, which takes counters that make no sense as 0.
  */
 typedef struct convt_state {
     char name[96];

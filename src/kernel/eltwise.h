@@ -19,8 +19,6 @@
 
 #include "vector.h"
 
-#define INLINE static inline __attribute__((always_inline))
-
 #if CONVT_REAL == 32
 typedef uint32_t real_word;
 enum { MANTISSA_BITS = 23, EXP_TERMS = 5, LOG_TERMS = 5, TANH_TERMS = 5 };
@@ -109,7 +107,7 @@ INLINE vec v_leak(real slope, vec x)
 INLINE vec v_polynomial(vec x, const real *coefficients, int terms)
 {
     vec sum = v_splat(coefficients[terms - 1]);
-#pragma GCC unroll 16
+    UNROLL
     for (int i = terms - 2; i >= 0; i--) sum = sum * x + coefficients[i];
     return sum;
 }

@@ -15,38 +15,38 @@ INLINE void outer(int rows, int vectors, const struct segment *segments, int64_t
                   const int64_t *column, real *out, int64_t stride, bool add)
 {
     vec sum[KERNEL_MAX_ROWS][KERNEL_MAX_VECTORS];
-#pragma GCC unroll 8
+    UNROLL
     for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
+        UNROLL
         for (int j = 0; j < vectors; j++)
             sum[r][j] = v_splat(0);
 
     for (const struct segment *s = segments; s < segments + count; s++) {
         const real *v[KERNEL_MAX_ROWS], *u[KERNEL_MAX_VECTORS];
-#pragma GCC unroll 8
+        UNROLL
         for (int r = 0; r < rows; r++)
             v[r] = s->v + row[r];
-#pragma GCC unroll 4
+        UNROLL
         for (int j = 0; j < vectors; j++)
             u[j] = s->u + column[j];
         for (int64_t i = s->count, at = 0, from = 0; i > 0; i--, at += s->vs, from += s->us) {
             vec x[KERNEL_MAX_VECTORS];
-#pragma GCC unroll 4
+            UNROLL
             for (int j = 0; j < vectors; j++)
                 x[j] = v_load(u[j] + from);
-#pragma GCC unroll 8
+            UNROLL
             for (int r = 0; r < rows; r++) {
                 vec d = v_splat(v[r][at]);
-#pragma GCC unroll 4
+                UNROLL
                 for (int j = 0; j < vectors; j++)
                     sum[r][j] += d * x[j];
             }
         }
     }
 
-#pragma GCC unroll 8
+    UNROLL
     for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
+        UNROLL
         for (int j = 0; j < vectors; j++)
             v_store(out + r * stride + j * LANES, add ? v_load(out + r * stride + j * LANES) + sum[r][j] : sum[r][j]);
 }

@@ -8,25 +8,48 @@
 
 #include "../real.h"
 
+#define INLINE static inline __attribute__((always_inline))
+
+/* In front of a loop whose bounds are constants once its function is inlined: a register tile must have no loop left. */
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 40")
+#endif
+
 enum { LANES = CONVT_VECTOR_BYTES / (int)sizeof(real) };
 
 typedef real vec __attribute__((vector_size(CONVT_VECTOR_BYTES)));
 typedef real_bits vec_bits __attribute__((vector_size(CONVT_VECTOR_BYTES))); /* comparison results: all ones or zero */
 typedef real loose_vec __attribute__((vector_size(CONVT_VECTOR_BYTES), aligned(sizeof(real)), may_alias)); /* anywhere */
 
-static inline __attribute__((always_inline)) vec v_load(const real *p)
+INLINE vec v_load(const real *p)
 {
     return *(const loose_vec *)p;
 }
 
-static inline __attribute__((always_inline)) void v_store(real *p, vec v)
+INLINE void v_store(real *p, vec v)
 {
     *(loose_vec *)p = v;
 }
 
-static inline __attribute__((always_inline)) vec v_splat(real a)
+INLINE vec v_splat(real a)
 {
     return a - (vec){0}; /* folds to one broadcast; -0.0 survives, unlike a + 0 */
+}
+
+/* Lane l is lane index[l] of a and b laid end to end; index holds constants once loops are unrolled. */
+INLINE vec v_shuffle(vec a, vec b, vec_bits index)
+{
+#ifdef __clang__
+    vec r;
+    UNROLL
+    for (int l = 0; l < LANES; l++)
+        r[l] = index[l] < LANES ? a[index[l]] : b[index[l] - LANES];
+    return r;
+#else
+    return __builtin_shuffle(a, b, index);
+#endif
 }
 
 /* The first count < LANES elements, zeros behind; never reads past p[count - 1]. */

@@ -49,7 +49,10 @@ static void give_back(void *context, void *memory, size_t size)
 {
     failalloc *accounts = context;
     struct header header;
-    if (!memory) fail_msg("free was called with NULL");
+    if (!memory) {
+        fail_msg("free was called with NULL");
+        return;
+    }
     unsigned char *block = memory;
     memcpy(&header, block - HEADER, sizeof header);
     if (header.size != size)

@@ -26,7 +26,8 @@ int scratch_count(void);
 /* Removes all entries. */
 void scratch_clear(void);
 
-/* Limits the size that a file may grow to (a full disk, as far as write() can tell); (size_t)-1 takes the limit away. */
+/* Limits the size that a file may grow to (a full disk, as far as write() can tell); (size_t)-1
+ * takes the limit away. */
 void scratch_limit(size_t size);
 
 #endif

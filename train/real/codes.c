@@ -6,10 +6,13 @@
 
 #include <tgmath.h>
 
-#include "real.h"
-#include "rng.h"
+#define CONVT_VECTOR_BYTES 16 /* what every machine has: this unit is compiled once */
 
-void FN(convti_codes_matrix)(uint64_t seed, int64_t panel, int64_t elements, int64_t components, void *matrix)
+#include "rng.h"
+#include "vector.h"
+
+void FN(convti_codes_matrix)(uint64_t seed, int64_t panel, int64_t elements, int64_t components,
+                             void *matrix)
 {
     real *p = (real *)matrix + panel * elements * CONVTI_PANEL;
     convti_rng rng = convti_rng_start(seed, (uint64_t)panel);
@@ -19,22 +22,24 @@ void FN(convti_codes_matrix)(uint64_t seed, int64_t panel, int64_t elements, int
             *p++ = d < columns ? (real)convti_rng_normal(&rng) : 0;
 }
 
-static void project_panel(const real *restrict sample, int64_t elements, const real *restrict p, int64_t columns,
-                          real *restrict code)
+static void project_panel(const real *sample, int64_t elements, const real *p, int64_t columns,
+                          real *code)
 {
-    real sum[CONVTI_PANEL] = {0};
+    enum { VECTORS = CONVTI_PANEL / LANES };
+    vec sum[VECTORS] = {{0}};
     for (int64_t e = 0; e < elements; e++)
-        for (int d = 0; d < CONVTI_PANEL; d++)
-            sum[d] += sample[e] * p[e * CONVTI_PANEL + d];
-    for (int64_t d = 0; d < columns; d++)
-        code[d] = sum[d];
+        for (int v = 0; v < VECTORS; v++)
+            sum[v] += sample[e] * v_load(p + e * CONVTI_PANEL + v * LANES);
+    for (int64_t d = 0; d < columns; d++) code[d] = sum[d / LANES][d % LANES];
 }
 
-void FN(convti_codes_project)(const void *sample, int64_t elements, const void *matrix, int64_t components, void *codes)
+void FN(convti_codes_project)(const void *sample, int64_t elements, const void *matrix,
+                              int64_t components, void *codes)
 {
     for (int64_t d = 0; d < components; d += CONVTI_PANEL) {
         const int64_t columns = components - d < CONVTI_PANEL ? components - d : CONVTI_PANEL;
-        project_panel(sample, elements, (const real *)matrix + d * elements, columns, (real *)codes + d);
+        project_panel(sample, elements, (const real *)matrix + d * elements, columns,
+                      (real *)codes + d);
     }
 }
 
@@ -42,8 +47,7 @@ void FN(convti_codes_standardize)(void *codes, int64_t count, int64_t stride, in
 {
     real *c = (real *)codes + component;
     double mean = 0, square = 0;
-    for (int64_t i = 0; i < count; i++)
-        mean += (double)c[i * stride];
+    for (int64_t i = 0; i < count; i++) mean += (double)c[i * stride];
     mean /= (double)count;
     for (int64_t i = 0; i < count; i++)
         square += ((double)c[i * stride] - mean) * ((double)c[i * stride] - mean);
@@ -57,14 +61,13 @@ void FN(convti_codes_standardize)(void *codes, int64_t count, int64_t stride, in
 void FN(convti_codes_fix)(void *codes, int64_t count, int64_t stride)
 {
     real *c = codes;
-    for (int64_t i = 0; i < count; i++)
-        c[i * stride] = 1;
+    for (int64_t i = 0; i < count; i++) c[i * stride] = 1;
 }
 
-void FN(convti_codes_descend)(void *code, const void *slope, int64_t first, int64_t components, double rate)
+void FN(convti_codes_descend)(void *code, const void *slope, int64_t first, int64_t components,
+                              double rate)
 {
     real *c = code;
     const real *d = slope, step = (real)rate;
-    for (int64_t i = first; i < components; i++)
-        c[i] -= step * d[i];
+    for (int64_t i = first; i < components; i++) c[i] -= step * d[i];
 }

@@ -17,7 +17,10 @@ INLINE element of_output(convt_loss_kind kind, vec t, vec p)
     element e = {.output = p};
     switch ((int)kind) {
 #define LOSS(name, number, class_name, snake_name, short_name, VALUE, SLOPE) \
-    case CONVT_##name: e.value = VALUE; e.slope = SLOPE; break;
+    case CONVT_##name:                                                       \
+        e.value = VALUE;                                                     \
+        e.slope = SLOPE;                                                     \
+        break;
 #include "convt/losses.def"
     }
     return e;
@@ -29,7 +32,10 @@ INLINE element of_logit(convt_loss_kind kind, vec t, vec z)
     element e;
     switch ((int)kind) {
 #define LOGIT_LOSS(name, VALUE, SLOPE) \
-    case CONVT_##name: e.value = VALUE; e.slope = SLOPE; break;
+    case CONVT_##name:                 \
+        e.value = VALUE;               \
+        e.slope = SLOPE;               \
+        break;
 #include "convt/losses.def"
     default: e = of_output(kind, t, p); e.slope *= p * (1 - p);
     }
@@ -43,15 +49,17 @@ INLINE vec load(const real *a, int64_t count)
 }
 
 typedef struct chunk_results {
-    real value[CHUNK], error[CHUNK], slope[CHUNK]; /* also written behind the last element, up to a whole vector */
+    real value[CHUNK], error[CHUNK],
+        slope[CHUNK]; /* also written behind the last element, up to a whole vector */
 } chunk_results;
 
-INLINE void chunk(convt_loss_kind kind, convti_reading reading, int64_t count, const real *target, const real *prediction,
-                  chunk_results *out)
+INLINE void chunk(convt_loss_kind kind, convti_reading reading, int64_t count, const real *target,
+                  const real *prediction, chunk_results *out)
 {
     for (int64_t i = 0; i < count; i += LANES) {
         const vec t = load(target + i, count - i), given = load(prediction + i, count - i);
-        const element e = reading == CONVTI_OUTPUTS ? of_output(kind, t, given) : of_logit(kind, t, given);
+        const element e = reading == CONVTI_OUTPUTS ? of_output(kind, t, given)
+                                                    : of_logit(kind, t, given);
         const vec error = (reading == CONVTI_LOGITS ? given : e.output) - t;
         v_store(out->value + i, e.value);
         v_store(out->error + i, error * error);
@@ -59,8 +67,8 @@ INLINE void chunk(convt_loss_kind kind, convti_reading reading, int64_t count, c
     }
 }
 
-static void any_reading(convt_loss_kind kind, convti_reading reading, int64_t count, const real *target,
-                        const real *prediction, chunk_results *out)
+static void any_reading(convt_loss_kind kind, convti_reading reading, int64_t count,
+                        const real *target, const real *prediction, chunk_results *out)
 {
     switch ((int)kind) {
 #define LOSS(name, ...)                                                                 \
@@ -76,8 +84,8 @@ static void any_reading(convt_loss_kind kind, convti_reading reading, int64_t co
     }
 }
 
-static void custom(const convt_loss_config *loss, convti_reading reading, int64_t count, const real *target,
-                   const real *prediction, chunk_results *out)
+static void custom(const convt_loss_config *loss, convti_reading reading, int64_t count,
+                   const real *target, const real *prediction, chunk_results *out)
 {
     const bool squash = reading == CONVTI_SIGMOID_LOGITS;
     for (int64_t i = 0; i < count; i += LANES) {
@@ -99,18 +107,16 @@ static double sum(const real *a, int64_t count)
     double part[PARTIAL_SUMS] = {0}, total = 0;
     int64_t i = 0;
     for (; i + PARTIAL_SUMS <= count; i += PARTIAL_SUMS)
-        for (int k = 0; k < PARTIAL_SUMS; k++)
-            part[k] += (double)a[i + k];
-    for (int k = 0; k < PARTIAL_SUMS; k++)
-        total += part[k];
-    for (; i < count; i++)
-        total += (double)a[i];
+        for (int k = 0; k < PARTIAL_SUMS; k++) part[k] += (double)a[i + k];
+    for (int k = 0; k < PARTIAL_SUMS; k++) total += part[k];
+    for (; i < count; i++) total += (double)a[i];
     return total;
 }
 
 convt_loss_value FN(convti_loss_block)(const convti_loss_task *task, int64_t first, int64_t count)
 {
-    const real *target = (const real *)task->target + first, *prediction = (const real *)task->prediction + first;
+    const real *target = (const real *)task->target + first,
+               *prediction = (const real *)task->prediction + first;
     real *dy = task->dy ? (real *)task->dy + first : NULL;
     const real scale = (real)task->scale;
     convt_loss_value sums = {0, 0};
@@ -124,8 +130,7 @@ convt_loss_value FN(convti_loss_block)(const convti_loss_task *task, int64_t fir
         sums.loss += sum(out.value, n);
         sums.mse += sum(out.error, n);
         if (dy)
-            for (int64_t k = 0; k < n; k++)
-                dy[i + k] = scale * out.slope[k];
+            for (int64_t k = 0; k < n; k++) dy[i + k] = scale * out.slope[k];
     }
     return sums;
 }

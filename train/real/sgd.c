@@ -6,20 +6,19 @@
 
 #include "real.h"
 
-void FN(convti_sgd_update)(const convti_sgd_rule *rule, int64_t count, void *value, const void *gradient, void *velocity)
+void FN(convti_sgd_update)(const convti_sgd_rule *rule, int64_t count, void *value,
+                           const void *gradient, void *velocity)
 {
     real *restrict w = value, *restrict v = velocity;
     const real *restrict g = gradient;
-    const real rate = (real)rule->rate, momentum = (real)rule->momentum, decay = (real)rule->weight_decay.value;
+    const real rate = (real)rule->rate, momentum = (real)rule->momentum,
+               decay = (real)rule->weight_decay.value;
     if (rule->weight_decay.set)
-        for (int64_t i = 0; i < count; i++)
-            w[i] -= w[i] * decay * rate;
+        for (int64_t i = 0; i < count; i++) w[i] -= w[i] * decay * rate;
     if (!v)
-        for (int64_t i = 0; i < count; i++)
-            w[i] -= rate * g[i];
+        for (int64_t i = 0; i < count; i++) w[i] -= rate * g[i];
     else if (!rule->nesterov)
-        for (int64_t i = 0; i < count; i++)
-            w[i] += v[i] = momentum * v[i] - rate * g[i];
+        for (int64_t i = 0; i < count; i++) w[i] += v[i] = momentum * v[i] - rate * g[i];
     else
         for (int64_t i = 0; i < count; i++) {
             v[i] = momentum * v[i] - rate * g[i];
