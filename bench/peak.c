@@ -1,6 +1,7 @@
 /*
- * FMA peak: enough independent accumulators to fill the units, nothing but FMAs in the loop, over the widest vectors that the
- * machine has. The same loop is compiled for each vector width; the widest supported one runs.
+ * FMA peak: enough independent accumulators to fill the units, nothing but FMAs in the loop, over
+ * the widest vectors that the machine has. The same loop is compiled for each vector width; the
+ * widest supported one runs.
  */
 #include "peak.h"
 
@@ -18,21 +19,20 @@ double bench_now(void)
 }
 
 /* The barrier keeps the accumulators in registers and the loop as written. */
-#define PROBE(name, bytes, isa)                                                                                        \
-    typedef float name##_vec __attribute__((vector_size(bytes)));                                                      \
-    isa static double name(void)                                                                                       \
-    {                                                                                                                  \
-        name##_vec a[CHAINS] = {{0}}, x = {0}, y = {0};                                                                \
-        __asm__ volatile("" : "+x"(x), "+x"(y));                                                                       \
-        double start = bench_now();                                                                                    \
-        for (int i = 0; i < STEPS; i++)                                                                                \
-            _Pragma("GCC unroll 12") for (int k = 0; k < CHAINS; k++)                                                  \
-            {                                                                                                          \
-                a[k] = a[k] * x + y;                                                                                   \
-                __asm__ volatile("" : "+x"(a[k]));                                                                     \
-            }                                                                                                          \
-        double seconds = bench_now() - start;                                                                          \
-        return 2.0 * STEPS * CHAINS * (double)(bytes / sizeof(float)) / seconds * 1e-9;                                \
+#define PROBE(name, bytes, isa)                                                                   \
+    typedef float name##_vec __attribute__((vector_size(bytes)));                                 \
+    isa static double name(void)                                                                  \
+    {                                                                                             \
+        name##_vec a[CHAINS] = {{0}}, x = {0}, y = {0};                                           \
+        __asm__ volatile("" : "+x"(x), "+x"(y));                                                  \
+        double start = bench_now();                                                               \
+        for (int i = 0; i < STEPS; i++) _Pragma("GCC unroll 12") for (int k = 0; k < CHAINS; k++) \
+            {                                                                                     \
+                a[k] = a[k] * x + y;                                                              \
+                __asm__ volatile("" : "+x"(a[k]));                                                \
+            }                                                                                     \
+        double seconds = bench_now() - start;                                                     \
+        return 2.0 * STEPS * CHAINS * (double)(bytes / sizeof(float)) / seconds * 1e-9;           \
     }
 
 #if defined(__x86_64__)
@@ -45,10 +45,8 @@ static double probe(void)
 {
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f"))
-        return probe_avx512();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return probe_avx2();
+    if (__builtin_cpu_supports("avx512f")) return probe_avx512();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return probe_avx2();
 #endif
     return probe_base();
 }
@@ -63,8 +61,7 @@ double bench_peak_gflops(int threads)
 #pragma omp barrier
             each[omp_get_thread_num() % 256] = probe();
         }
-        for (int t = 0; t < threads && t < 256; t++)
-            sum += each[t];
+        for (int t = 0; t < threads && t < 256; t++) sum += each[t];
         best = sum > best ? sum : best;
     }
     return best;

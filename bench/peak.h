@@ -2,7 +2,8 @@
 #ifndef BENCH_PEAK_H
 #define BENCH_PEAK_H
 
-/* GFLOP/s of float32 FMAs in registers on `threads` threads at once, the best of several short runs. */
+/* GFLOP/s of float32 FMAs in registers on `threads` threads at once, the best of several short
+ * runs. */
 double bench_peak_gflops(int threads);
 
 /* Seconds of a monotonic clock. */

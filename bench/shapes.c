@@ -3,8 +3,9 @@
  *
  *     bench_shapes FILE [threads] [f32|f64] [nhwc|nchw] [name]
  *
- * A line of the file: name n ih iw ic oc kh kw sh sw same dil. Flops are 2 * n * ih * iw * ic * oc * kh * kw for each pass,
- * taps that fall outside the output included (nominal), so a share may exceed 100 %.
+ * A line of the file: name n ih iw ic oc kh kw sh sw same dil. Flops are 2 * n * ih * iw * ic * oc
+ * * kh * kw for each pass, taps that fall outside the output included (nominal), so a share may
+ * exceed 100 %.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,8 +52,7 @@ static double measure(void (*pass)(struct job *), struct job *job)
     int inner = 1 + (int)(2e-3 / (bench_now() - start + 1e-9));
     for (int r = 0; r < RUNS; r++) {
         start = bench_now();
-        for (int i = 0; i < inner; i++)
-            pass(job);
+        for (int i = 0; i < inner; i++) pass(job);
         times[r] = (bench_now() - start) / inner;
     }
     qsort(times, RUNS, sizeof *times, ascending);
@@ -91,10 +91,12 @@ static int bench_shape(const char *name, const convt_config *cfg, double peak)
     j.dy = tensor(cfg->dtype, n, o.h, o.w, o.c);
     double flops = 2.0 * (double)(n * cfg->input.h * cfg->input.w * cfg->input.c * cfg->filters) *
                    (double)(cfg->kernel_size.h * cfg->kernel_size.w);
-    double forward = measure(run_forward, &j), dw = measure(run_dw, &j), backward = measure(run_backward, &j);
+    double forward = measure(run_forward, &j), dw = measure(run_dw, &j),
+           backward = measure(run_backward, &j);
     double dx = backward > dw ? backward - dw : 1e-9, scale = flops * 1e-6;
-    printf("%-12s %9.3f %8.1f %5.1f%%  %9.3f %8.1f %5.1f%%  %9.3f %8.1f %5.1f%%\n", name, forward, scale / forward,
-           100 * scale / forward / peak, dx, scale / dx, 100 * scale / dx / peak, dw, scale / dw, 100 * scale / dw / peak);
+    printf("%-12s %9.3f %8.1f %5.1f%%  %9.3f %8.1f %5.1f%%  %9.3f %8.1f %5.1f%%\n", name, forward,
+           scale / forward, 100 * scale / forward / peak, dx, scale / dx, 100 * scale / dx / peak,
+           dw, scale / dw, 100 * scale / dw / peak);
     fflush(stdout);
     free(j.x.data);
     free(j.dx.data);
@@ -112,19 +114,21 @@ int main(int argc, char **argv)
         return 2;
     }
     int threads = argc > 2 ? atoi(argv[2]) : 2, failed = 0;
-    bool f64 = argc > 3 && strcmp(argv[3], "f64") == 0, nchw = argc > 4 && strcmp(argv[4], "nchw") == 0;
+    bool f64 = argc > 3 && strcmp(argv[3], "f64") == 0,
+         nchw = argc > 4 && strcmp(argv[4], "nchw") == 0;
     double peak = bench_peak_gflops(threads) / (f64 ? 2 : 1);
-    printf("peak %.1f GFLOP/s, %d threads, %s, %s; medians of %d\n", peak, threads, f64 ? "f64" : "f32", nchw ? "nchw" : "nhwc", RUNS);
-    printf("%-12s %9s %8s %6s  %9s %8s %6s  %9s %8s %6s\n", "shape", "fwd ms", "GFLOP/s", "peak", "dx ms", "GFLOP/s", "peak",
-           "dw+db ms", "GFLOP/s", "peak");
+    printf("peak %.1f GFLOP/s, %d threads, %s, %s; medians of %d\n", peak, threads,
+           f64 ? "f64" : "f32", nchw ? "nchw" : "nhwc", RUNS);
+    printf("%-12s %9s %8s %6s  %9s %8s %6s  %9s %8s %6s\n", "shape", "fwd ms", "GFLOP/s", "peak",
+           "dx ms", "GFLOP/s", "peak", "dw+db ms", "GFLOP/s", "peak");
     char line[256], name[64];
     while (fgets(line, sizeof line, file)) {
         long long v[11];
-        if (line[0] == '#' || sscanf(line, "%63s %lld %lld %lld %lld %lld %lld %lld %lld %lld %lld %lld", name, v, v + 1, v + 2,
-                                     v + 3, v + 4, v + 5, v + 6, v + 7, v + 8, v + 9, v + 10) != 12)
+        if (line[0] == '#' ||
+            sscanf(line, "%63s %lld %lld %lld %lld %lld %lld %lld %lld %lld %lld %lld", name, v,
+                   v + 1, v + 2, v + 3, v + 4, v + 5, v + 6, v + 7, v + 8, v + 9, v + 10) != 12)
             continue;
-        if (argc > 5 && strcmp(argv[5], name) != 0)
-            continue;
+        if (argc > 5 && strcmp(argv[5], name) != 0) continue;
         convt_config cfg = {.input = {v[1], v[2], v[3]},
                             .max_batch = v[0],
                             .filters = v[4],

@@ -327,8 +327,8 @@ static void put_run(FILE *out, const report *r)
         put_text(out, r->facts[i].value);
         fputs("</dd></div>\n", out);
     }
-    fputs("</dl>\n<h2>Do it again</h2>\n<p class=\"soft\">This command gives the same numbers, "
-          "whatever the number of threads."
+    fputs("</dl>\n<h2>Do it again</h2>\n<p class=\"soft\">This command gives the same numbers "
+          "for any number of threads, on machines with the same instruction set."
           "</p>\n<pre id=\"command\">",
           out);
     put_text(out, r->command);

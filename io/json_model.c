@@ -79,7 +79,7 @@ static convt_status merge_shape(const convti_place *place, const char *key, conv
 static convt_status add_shape(const convti_place *place, const char *key, const json_t *value,
                               size_t batch, convt_config *first)
 {
-    convt_shape shape;
+    convt_shape shape = {0, 0, 0};
     if (!value || json_is_null(value)) return CONVT_OK;
     convt_status status = read_shape(place, key, value, batch, first->data_format, &shape);
     return status ? status : merge_shape(place, key, shape, &first->input);

@@ -1,7 +1,9 @@
 /*
- * Geometry: every shape and index rule of a layer, inferred once from its config and immutable afterwards.
+ * Geometry: every shape and index rule of a layer, inferred once from its config and immutable
+ * afterwards.
  *
- * Per axis, with tap t of the kernel, input position i and output position o (Keras 3, base_conv_transpose.py):
+ * Per axis, with tap t of the kernel, input position i and output position o (Keras 3,
+ * base_conv_transpose.py):
  *
  *     o = i * stride + t * dilation - crop,     0 <= o < out
  */
@@ -19,9 +21,9 @@ struct axis {
 struct geometry {
     struct axis h, w;
     int64_t channels, filters;
-    int64_t taps;             /* kernel h * w */
-    int64_t x_size, y_size;   /* elements of one sample */
-    int64_t w_size;           /* elements of the kernel */
+    int64_t taps;           /* kernel h * w */
+    int64_t x_size, y_size; /* elements of one sample */
+    int64_t w_size;         /* elements of the kernel */
     bool channels_first;
 };
 
@@ -29,15 +31,17 @@ struct geometry {
 convt_status convti_geometry(struct geometry *geometry, const convt_config *cfg, convt_error *err);
 
 /*
- * A gather reads, for every position of a target axis, the source positions that its taps reach. Positions that meet the same
- * taps form a class; the plan of a pass is the list of classes, so no inner loop asks whether a tap falls outside and none
- * multiplies zeros. Classes partition the target axis.
+ * A gather reads, for every position of a target axis, the source positions that its taps reach.
+ * Positions that meet the same taps form a class; the plan of a pass is the list of classes, so no
+ * inner loop asks whether a tap falls outside and none multiplies zeros. Classes partition the
+ * target axis.
  *
  *     position(q) = first + q * step,  0 <= q < count
- *     source(q, a) = source + q * source_step + a * tap_step,  0 <= a < taps, tap number tap_of_slot[slot + a]
+ *     source(q, a) = source + q * source_step + a * tap_step,  0 <= a < taps
+ *     tap(a)       = tap_of_slot[slot + a]
  *
- * Slots are the taps in the order in which the kernel is packed: ascending source, so that neighbouring taps of a class are
- * neighbours in the panel, and in memory where tap_step is 1.
+ * Slots are the taps in the order in which the kernel is packed: ascending source, so that
+ * neighbouring taps of a class are neighbours in the panel, and in memory where tap_step is 1.
  */
 struct tap_class {
     int64_t first, step, count;

@@ -1,8 +1,9 @@
 /*
  * The life of a layer: plan, one arena, parameters, and the checks in front of every pass.
  *
- * The arena holds, in this order: the layer, parameters and gradients, packed weights (their sizes never change), then what
- * depends on batch and spatial size: tap classes, dz, partial sums, scratch of every thread.
+ * The arena holds, in this order: the layer, parameters and gradients, packed weights (their sizes
+ * never change), then what depends on batch and spatial size: tap classes, dz, partial sums,
+ * scratch of every thread.
  */
 #include "layer.h"
 
@@ -26,8 +27,8 @@ struct layout {
 
 bool convti_needs_dz(const struct convt_layer *l)
 {
-    return l->cfg.activation.kind != CONVT_LINEAR || l->cfg.activity_regularizer.kind != CONVT_NO_REGULARIZER ||
-           l->geometry.channels_first;
+    return l->cfg.activation.kind != CONVT_LINEAR ||
+           l->cfg.activity_regularizer.kind != CONVT_NO_REGULARIZER || l->geometry.channels_first;
 }
 
 static void lay_fixed(struct layout *at, const struct convt_layer *l)
@@ -42,14 +43,15 @@ static void lay_fixed(struct layout *at, const struct convt_layer *l)
     at->dbias = convti_size_add(&at->size, train && bias ? g->filters : 0, real);
     at->packed_forward = convti_size_add(&at->size, l->forward.packed, real);
     at->packed_backward = convti_size_add(&at->size, train ? l->backward.packed : 0, real);
-    at->packed_bias = convti_size_add(&at->size, bias ? l->forward.panels * l->forward.panel : 0, real);
+    at->packed_bias =
+        convti_size_add(&at->size, bias ? l->forward.panels * l->forward.panel : 0, real);
     at->variable = at->size.bytes;
 }
 
 static void lay_plans(struct layout *at, const struct geometry *g)
 {
-    const int64_t classes[4] = {convti_forward_classes(&g->h), convti_forward_classes(&g->w), convti_backward_classes(&g->h),
-                                convti_backward_classes(&g->w)};
+    const int64_t classes[4] = {convti_forward_classes(&g->h), convti_forward_classes(&g->w),
+                                convti_backward_classes(&g->h), convti_backward_classes(&g->w)};
     const int64_t slots[4] = {g->h.kernel, g->w.kernel, g->h.kernel, g->w.kernel};
     for (int i = 0; i < 4; i++) {
         at->classes[i] = convti_size_add(&at->size, classes[i], sizeof(struct tap_class));
@@ -61,9 +63,11 @@ static void lay_buffers(struct layout *at, const struct convt_layer *l)
 {
     const struct geometry *g = &l->geometry;
     size_t real = l->ops->real_size;
-    bool train = !l->cfg.inference, custom = l->cfg.activity_regularizer.kind == CONVT_CUSTOM_REGULARIZER;
+    bool train = !l->cfg.inference,
+         custom = l->cfg.activity_regularizer.kind == CONVT_CUSTOM_REGULARIZER;
     int64_t inputs, outputs;
-    if (!convti_mul64(g->x_size, l->cfg.max_batch, &inputs) || !convti_mul64(g->y_size, l->cfg.max_batch, &outputs)) {
+    if (!convti_mul64(g->x_size, l->cfg.max_batch, &inputs) ||
+        !convti_mul64(g->y_size, l->cfg.max_batch, &outputs)) {
         at->size.overflow = true;
         return;
     }
@@ -71,8 +75,10 @@ static void lay_buffers(struct layout *at, const struct convt_layer *l)
     at->dz = convti_size_add(&at->size, train && convti_needs_dz(l) ? outputs : 0, real);
     at->dy_copy = convti_size_add(&at->size, train && custom ? outputs : 0, real);
     at->dw_parts = convti_size_add(&at->size, train && parts > 1 ? parts * g->w_size : 0, real);
-    at->db_parts = convti_size_add(&at->size, train ? convti_sweep_bound(g, l->cfg.max_batch) * g->filters : 0, real);
-    at->scratch_stride = (l->ops->scratch(l) + CONVTI_ALIGNMENT - 1) / CONVTI_ALIGNMENT * CONVTI_ALIGNMENT;
+    at->db_parts = convti_size_add(
+        &at->size, train ? convti_sweep_bound(g, l->cfg.max_batch) * g->filters : 0, real);
+    at->scratch_stride = (l->ops->scratch(l) + CONVTI_ALIGNMENT - 1) / CONVTI_ALIGNMENT *
+                         CONVTI_ALIGNMENT;
     at->scratch = convti_size_add(&at->size, l->threads, at->scratch_stride);
 }
 
@@ -80,8 +86,7 @@ static void lay_buffers(struct layout *at, const struct convt_layer *l)
 static convt_status plan_shapes(struct convt_layer *l, convt_error *err)
 {
     convt_status status = convti_geometry(&l->geometry, &l->cfg, err);
-    if (status != CONVT_OK)
-        return status;
+    if (status != CONVT_OK) return status;
     const struct tile_sizes *tiles = l->ops->tiles(l->kernels);
     convti_plan_gather_forward(&l->forward, &l->geometry, tiles);
     convti_plan_gather_backward(&l->backward, &l->geometry, tiles);
@@ -94,13 +99,13 @@ static convt_status plan_layer(struct convt_layer *l, const convt_config *cfg, c
 {
     *l = (struct convt_layer){0};
     convt_status status = convti_config_resolve(&l->cfg, cfg, err);
-    if (status != CONVT_OK)
-        return status;
+    if (status != CONVT_OK) return status;
     l->ops = l->cfg.dtype == CONVT_FLOAT64 ? &convti_ops_f64 : &convti_ops_f32;
     const char *forced = getenv("CONVT_ISA");
     l->kernels = l->ops->choose_isa(forced && *forced ? forced : NULL, &l->isa);
     if (!l->kernels)
-        return convti_fail(err, CONVT_NO_ISA, "CONVT_ISA", "CONVT_ISA=%.64s names no instruction set that this machine runs",
+        return convti_fail(err, CONVT_NO_ISA, "CONVT_ISA",
+                           "CONVT_ISA=%.64s names no instruction set that this machine runs",
                            forced);
     l->threads = l->cfg.threads > 0 ? l->cfg.threads : omp_get_max_threads();
     return plan_shapes(l, err);
@@ -113,7 +118,8 @@ static convt_status lay_out(struct layout *at, const struct convt_layer *l, conv
     lay_plans(at, &l->geometry);
     lay_buffers(at, l);
     if (at->size.overflow || convti_size_total(&at->size) == 0)
-        return convti_fail(err, CONVT_TOO_LARGE, "max_batch", "the memory for max_batch %lld exceeds what 64 bits can count",
+        return convti_fail(err, CONVT_TOO_LARGE, "max_batch",
+                           "the memory for max_batch %lld exceeds what 64 bits can count",
                            (long long)l->cfg.max_batch);
     return CONVT_OK;
 }
@@ -153,11 +159,13 @@ static void place_variable(struct convt_layer *l, const struct layout *at)
 }
 
 /* A planned layer moves into an arena of its own; *l ends up there. */
-static struct convt_layer *settle(const struct convt_layer *planned, const struct layout *at, convt_error *err)
+static struct convt_layer *settle(const struct convt_layer *planned, const struct layout *at,
+                                  convt_error *err)
 {
     convti_arena arena = {0};
     if (!convti_arena_take(&arena, &planned->cfg.allocator, &at->size)) {
-        convti_fail(err, CONVT_NO_MEMORY, "allocator", "a layer of kernel (%lld, %lld, %lld, %lld) needs %zu bytes",
+        convti_fail(err, CONVT_NO_MEMORY, "allocator",
+                    "a layer of kernel (%lld, %lld, %lld, %lld) needs %zu bytes",
                     (long long)planned->geometry.h.kernel, (long long)planned->geometry.w.kernel,
                     (long long)planned->geometry.filters, (long long)planned->geometry.channels,
                     convti_size_total(&at->size));
@@ -183,11 +191,12 @@ static void initialize(struct convt_layer *l)
 {
     convt_parameter rows[2];
     int count = convt_layer_parameters(l, rows);
-    const convt_initializer *initializers[2] = {&l->cfg.kernel_initializer, &l->cfg.bias_initializer};
+    const convt_initializer *initializers[2] = {&l->cfg.kernel_initializer,
+                                                &l->cfg.bias_initializer};
     for (int i = 0; i < count; i++) {
-        convti_initialize(initializers[i], convti_mix(l->cfg.seed, (uint64_t)i), rows[i].rank, rows[i].value);
-        if (rows[i].gradient.data)
-            memset(rows[i].gradient.data, 0, parameter_bytes(l, &rows[i]));
+        convti_initialize(initializers[i], convti_mix(l->cfg.seed, (uint64_t)i), rows[i].rank,
+                          rows[i].value);
+        if (rows[i].gradient.data) memset(rows[i].gradient.data, 0, parameter_bytes(l, &rows[i]));
     }
     l->version = 1;
 }
@@ -197,27 +206,21 @@ convt_status convt_layer_create(convt_layer **layer, const convt_config *cfg, co
     struct convt_layer planned;
     struct layout at;
     convti_clear(err);
-    if (!layer)
-        return convti_fail(err, CONVT_INVALID_ARGUMENT, "layer", "layer must not be NULL");
+    if (!layer) return convti_fail(err, CONVT_INVALID_ARGUMENT, "layer", "layer must not be NULL");
     *layer = NULL;
     convt_status status = plan_layer(&planned, cfg, err);
-    if (status == CONVT_OK)
-        status = lay_out(&at, &planned, err);
-    if (status != CONVT_OK)
-        return status;
+    if (status == CONVT_OK) status = lay_out(&at, &planned, err);
+    if (status != CONVT_OK) return status;
     *layer = settle(&planned, &at, err);
-    if (!*layer)
-        return CONVT_NO_MEMORY;
+    if (!*layer) return CONVT_NO_MEMORY;
     initialize(*layer);
     return CONVT_OK;
 }
 
 void convt_layer_destroy(convt_layer *layer)
 {
-    if (!layer)
-        return;
-    if (layer->room.memory != layer->home.memory)
-        convti_arena_release(&layer->room);
+    if (!layer) return;
+    if (layer->room.memory != layer->home.memory) convti_arena_release(&layer->room);
     convti_arena_release(&layer->home);
 }
 
@@ -237,10 +240,8 @@ convt_status convt_output_shape(const convt_config *cfg, convt_shape *output, co
     struct geometry g;
     convti_clear(err);
     convt_status status = convti_config_resolve(&resolved, cfg, err);
-    if (status == CONVT_OK)
-        status = convti_geometry(&g, &resolved, err);
-    if (status == CONVT_OK)
-        *output = (convt_shape){g.h.out, g.w.out, g.filters};
+    if (status == CONVT_OK) status = convti_geometry(&g, &resolved, err);
+    if (status == CONVT_OK) *output = (convt_shape){g.h.out, g.w.out, g.filters};
     return status;
 }
 
@@ -249,7 +250,8 @@ static convt_status move_to_larger(struct convt_layer *l, const struct layout *a
 {
     convti_arena larger = {0}, old = l->room;
     if (!convti_arena_take(&larger, &l->cfg.allocator, &at->size))
-        return convti_fail(&l->error, CONVT_NO_MEMORY, "max_batch", "the new shape needs %zu bytes", convti_size_total(&at->size));
+        return convti_fail(&l->error, CONVT_NO_MEMORY, "max_batch", "the new shape needs %zu bytes",
+                           convti_size_total(&at->size));
     convt_parameter before[2], after[2];
     int count = convt_layer_parameters(l, before);
     l->room = larger;
@@ -260,8 +262,7 @@ static convt_status move_to_larger(struct convt_layer *l, const struct layout *a
         if (before[i].gradient.data)
             memcpy(after[i].gradient.data, before[i].gradient.data, parameter_bytes(l, &before[i]));
     }
-    if (old.memory != l->home.memory)
-        convti_arena_release(&old);
+    if (old.memory != l->home.memory) convti_arena_release(&old);
     return CONVT_OK;
 }
 
@@ -275,14 +276,11 @@ convt_status convt_layer_reshape(convt_layer *layer, int64_t max_batch, int64_t 
     cfg.input.h = h;
     cfg.input.w = w;
     convt_status status = convti_config_resolve(&planned.cfg, &cfg, &layer->error);
-    if (status == CONVT_OK)
-        status = plan_shapes(&planned, &layer->error);
-    if (status == CONVT_OK)
-        status = lay_out(&at, &planned, &layer->error);
+    if (status == CONVT_OK) status = plan_shapes(&planned, &layer->error);
+    if (status == CONVT_OK) status = lay_out(&at, &planned, &layer->error);
     if (status == CONVT_OK && convti_size_total(&at.size) > layer->room.bytes)
         status = move_to_larger(layer, &at);
-    if (status != CONVT_OK)
-        return status;
+    if (status != CONVT_OK) return status;
     layer->cfg = planned.cfg;
     layer->geometry = planned.geometry;
     layer->forward = planned.forward;
@@ -292,7 +290,7 @@ convt_status convt_layer_reshape(convt_layer *layer, int64_t max_batch, int64_t 
     return CONVT_OK;
 }
 
-/* ---- what a layer tells ------------------------------------------------------------------------------------------ */
+/* ---- what a layer tells ---------------------------------------------------------------------- */
 
 const convt_error *convt_layer_error(const convt_layer *layer)
 {
@@ -320,49 +318,55 @@ size_t convt_layer_bytes(const convt_layer *layer)
     return layer->home.bytes + (layer->room.memory != layer->home.memory ? layer->room.bytes : 0);
 }
 
-/* ---- parameters -------------------------------------------------------------------------------------------------- */
+/* ---- parameters ------------------------------------------------------------------------------ */
 
 int convt_layer_parameters(convt_layer *l, convt_parameter rows[2])
 {
     const struct geometry *g = &l->geometry;
     const convt_constraint *constraint[2] = {&l->cfg.kernel_constraint, &l->cfg.bias_constraint};
-    const convt_view shape[2] = {{NULL, l->cfg.dtype, g->h.kernel, g->w.kernel, g->filters, g->channels},
-                                 {NULL, l->cfg.dtype, 1, 1, 1, g->filters}};
+    const convt_view shape[2] = {
+        {NULL, l->cfg.dtype, g->h.kernel, g->w.kernel, g->filters, g->channels},
+        {NULL, l->cfg.dtype, 1, 1, 1, g->filters}};
     void *const value[2] = {l->kernel, l->bias}, *const gradient[2] = {l->dkernel, l->dbias};
     int count = l->cfg.no_bias ? 1 : 2;
     for (int i = 0; i < count; i++) {
-        rows[i] = (convt_parameter){.owner = l->name,
-                                    .name = i == 0 ? "kernel" : "bias",
-                                    .value = shape[i],
-                                    .gradient = shape[i],
-                                    .rank = i == 0 ? 4 : 1,
-                                    .trainable = !l->cfg.frozen,
-                                    .constraint = constraint[i]->kind != CONVT_NO_CONSTRAINT ? constraint[i] : NULL,
-                                    .version = &l->version};
+        rows[i] = (convt_parameter){
+            .owner = l->name,
+            .name = i == 0 ? "kernel" : "bias",
+            .value = shape[i],
+            .gradient = shape[i],
+            .rank = i == 0 ? 4 : 1,
+            .trainable = !l->cfg.frozen,
+            .constraint = constraint[i]->kind != CONVT_NO_CONSTRAINT ? constraint[i] : NULL,
+            .version = &l->version};
         rows[i].value.data = value[i];
         rows[i].gradient.data = gradient[i];
     }
     return count;
 }
 
-static convt_status refuse_shape(convt_layer *l, const char *name, convt_const_view v, const convt_view *want)
+static convt_status refuse_shape(convt_layer *l, const char *name, convt_const_view v,
+                                 const convt_view *want)
 {
-    return convti_fail(&l->error, CONVT_INVALID_SHAPE, name,
-                       "%s is float%d (%lld, %lld, %lld, %lld), expected float%d (%lld, %lld, %lld, %lld)", name,
-                       v.dtype == CONVT_FLOAT64 ? 64 : 32, (long long)v.n, (long long)v.h, (long long)v.w, (long long)v.c,
-                       want->dtype == CONVT_FLOAT64 ? 64 : 32, (long long)want->n, (long long)want->h, (long long)want->w,
-                       (long long)want->c);
+    return convti_fail(
+        &l->error, CONVT_INVALID_SHAPE, name,
+        "%s is float%d (%lld, %lld, %lld, %lld), expected float%d (%lld, %lld, %lld, %lld)", name,
+        v.dtype == CONVT_FLOAT64 ? 64 : 32, (long long)v.n, (long long)v.h, (long long)v.w,
+        (long long)v.c, want->dtype == CONVT_FLOAT64 ? 64 : 32, (long long)want->n,
+        (long long)want->h, (long long)want->w, (long long)want->c);
 }
 
-static convt_status set_parameter(convt_layer *l, int index, const char *name, convt_const_view value)
+static convt_status set_parameter(convt_layer *l, int index, const char *name,
+                                  convt_const_view value)
 {
     convt_parameter rows[2];
     convti_clear(&l->error);
     if (index >= convt_layer_parameters(l, rows))
-        return convti_fail(&l->error, CONVT_INVALID_ARGUMENT, name, "the layer has no %s: no_bias is set", name);
+        return convti_fail(&l->error, CONVT_INVALID_ARGUMENT, name,
+                           "the layer has no %s: no_bias is set", name);
     const convt_view *want = &rows[index].value;
-    if (!value.data || value.dtype != want->dtype || value.n != want->n || value.h != want->h || value.w != want->w ||
-        value.c != want->c)
+    if (!value.data || value.dtype != want->dtype || value.n != want->n || value.h != want->h ||
+        value.w != want->w || value.c != want->c)
         return refuse_shape(l, name, value, want);
     memcpy(want->data, value.data, parameter_bytes(l, &rows[index]));
     l->version++;
@@ -384,19 +388,21 @@ void convt_layer_touch(convt_layer *layer)
     layer->version++;
 }
 
-/* ---- passes ------------------------------------------------------------------------------------------------------- */
+/* ---- passes ---------------------------------------------------------------------------------- */
 
 /* A view of n samples of one shape, n <= max_batch; absent views pass where they may be absent. */
-static bool check(convt_layer *l, const char *name, convt_const_view v, int64_t n, convt_shape shape, bool optional)
+static bool check(convt_layer *l, const char *name, convt_const_view v, int64_t n,
+                  convt_shape shape, bool optional)
 {
-    if (optional && !v.data)
-        return true;
+    if (optional && !v.data) return true;
     convt_view want = {NULL, l->cfg.dtype, n, shape.h, shape.w, shape.c};
-    bool fits = v.dtype == want.dtype && v.n == n && v.h == shape.h && v.w == shape.w && v.c == shape.c;
+    bool fits = v.dtype == want.dtype && v.n == n && v.h == shape.h && v.w == shape.w &&
+                v.c == shape.c;
     if (!fits)
         refuse_shape(l, name, v, &want);
     else if (n < 0 || n > l->cfg.max_batch)
-        convti_fail(&l->error, CONVT_INVALID_SHAPE, name, "%s holds %lld samples, max_batch is %lld", name, (long long)n,
+        convti_fail(&l->error, CONVT_INVALID_SHAPE, name,
+                    "%s holds %lld samples, max_batch is %lld", name, (long long)n,
                     (long long)l->cfg.max_batch);
     else if (!v.data && n > 0 && shape.h * shape.w * shape.c > 0)
         convti_fail(&l->error, CONVT_INVALID_SHAPE, name, "%s has no data", name);
@@ -409,7 +415,8 @@ convt_status convt_forward_z(convt_layer *l, convt_const_view x, convt_view z, c
 {
     convti_clear(&l->error);
     convt_shape output = convt_layer_output(l);
-    if (!check(l, "x", x, x.n, l->cfg.input, false) || !check(l, "y", convt_read(y), x.n, output, false) ||
+    if (!check(l, "x", x, x.n, l->cfg.input, false) ||
+        !check(l, "y", convt_read(y), x.n, output, false) ||
         !check(l, "z", convt_read(z), x.n, output, true))
         return l->error.status;
     l->ops->forward(l, x, z, y);
@@ -421,13 +428,15 @@ convt_status convt_forward(convt_layer *layer, convt_const_view x, convt_view y)
     return convt_forward_z(layer, x, CONVT_NONE, y);
 }
 
-convt_status convt_backward_data(convt_layer *l, convt_const_view x, convt_const_view z, convt_const_view y, convt_const_view dy,
-                                 convt_view dx, double divisor)
+convt_status convt_backward_data(convt_layer *l, convt_const_view x, convt_const_view z,
+                                 convt_const_view y, convt_const_view dy, convt_view dx,
+                                 double divisor)
 {
     convti_clear(&l->error);
     convt_shape output = convt_layer_output(l);
     if (l->cfg.inference)
-        return convti_fail(&l->error, CONVT_INVALID_ARGUMENT, "inference", "the layer was created with inference set");
+        return convti_fail(&l->error, CONVT_INVALID_ARGUMENT, "inference",
+                           "the layer was created with inference set");
     if (!check(l, "x", x, x.n, l->cfg.input, false) || !check(l, "y", y, x.n, output, false) ||
         !check(l, "dy", dy, x.n, output, false) || !check(l, "z", z, x.n, output, true) ||
         !check(l, "dx", convt_read(dx), x.n, l->cfg.input, true))
@@ -440,51 +449,53 @@ convt_status convt_backward_weights(convt_layer *l)
 {
     convti_clear(&l->error);
     if (l->cfg.inference)
-        return convti_fail(&l->error, CONVT_INVALID_ARGUMENT, "inference", "the layer was created with inference set");
-    if (l->cfg.frozen)
-        return CONVT_OK;
+        return convti_fail(&l->error, CONVT_INVALID_ARGUMENT, "inference",
+                           "the layer was created with inference set");
+    if (l->cfg.frozen) return CONVT_OK;
     convt_parameter rows[2];
     int count = convt_layer_parameters(l, rows);
-    const convt_regularizer *regularizers[2] = {&l->cfg.kernel_regularizer, &l->cfg.bias_regularizer};
+    const convt_regularizer *regularizers[2] = {&l->cfg.kernel_regularizer,
+                                                &l->cfg.bias_regularizer};
     for (int i = 0; i < count; i++)
-        convti_regularizer_gradient(regularizers[i], convt_read(rows[i].value), 1, rows[i].gradient);
+        convti_regularizer_gradient(regularizers[i], convt_read(rows[i].value), 1,
+                                    rows[i].gradient);
     return CONVT_OK;
 }
 
-convt_status convt_backward(convt_layer *layer, convt_const_view x, convt_const_view y, convt_const_view dy, convt_view dx)
+convt_status convt_backward(convt_layer *layer, convt_const_view x, convt_const_view y,
+                            convt_const_view dy, convt_view dx)
 {
     const convt_const_view none = {0};
     convt_status status = convt_backward_data(layer, x, none, y, dy, dx, (double)x.n);
     return status == CONVT_OK ? convt_backward_weights(layer) : status;
 }
 
-/* ---- losses ------------------------------------------------------------------------------------------------------- */
+/* ---- losses ---------------------------------------------------------------------------------- */
 
 double convt_layer_weight_loss(convt_layer *l)
 {
-    if (l->cfg.frozen)
-        return 0;
+    if (l->cfg.frozen) return 0;
     convt_parameter rows[2];
     int count = convt_layer_parameters(l, rows);
     double loss = convti_regularizer_loss(&l->cfg.kernel_regularizer, convt_read(rows[0].value));
-    return count < 2 ? loss : loss + convti_regularizer_loss(&l->cfg.bias_regularizer, convt_read(rows[1].value));
+    return count < 2 ? loss
+                     : loss + convti_regularizer_loss(&l->cfg.bias_regularizer,
+                                                      convt_read(rows[1].value));
 }
 
-convt_status convt_layer_activity_loss(convt_layer *l, convt_const_view y, double divisor, double *loss)
+convt_status convt_layer_activity_loss(convt_layer *l, convt_const_view y, double divisor,
+                                       double *loss)
 {
     convti_clear(&l->error);
     *loss = 0;
-    if (!check(l, "y", y, y.n, convt_layer_output(l), false))
-        return l->error.status;
-    if (divisor != 0)
-        *loss = convti_regularizer_loss(&l->cfg.activity_regularizer, y) / divisor;
+    if (!check(l, "y", y, y.n, convt_layer_output(l), false)) return l->error.status;
+    if (divisor != 0) *loss = convti_regularizer_loss(&l->cfg.activity_regularizer, y) / divisor;
     return CONVT_OK;
 }
 
 convt_status convt_layer_loss(convt_layer *layer, convt_const_view y, double *loss)
 {
     convt_status status = convt_layer_activity_loss(layer, y, (double)y.n, loss);
-    if (status == CONVT_OK)
-        *loss += convt_layer_weight_loss(layer);
+    if (status == CONVT_OK) *loss += convt_layer_weight_loss(layer);
     return status;
 }

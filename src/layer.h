@@ -19,7 +19,8 @@ struct convt_layer {
     const void *kernels;          /* struct kernels of the chosen ISA and this real */
     const char *isa;
     int threads;
-    convti_arena home; /* this struct lies in it, and so do the buffers until a reshape outgrows it */
+    /* this struct lies in it, and so do the buffers until a reshape outgrows it */
+    convti_arena home;
     convti_arena room; /* where the buffers lie: home, or what replaced it */
 
     struct gather_plan forward, backward;
@@ -31,9 +32,10 @@ struct convt_layer {
     void *packed_forward, *packed_backward;
     void *packed_bias; /* with zeros up to whole panels */
 
-    size_t variable; /* offset of what depends on the batch and the spatial size: from the plans' arrays on */
-    void *dz;        /* NULL where dz is dy itself */
-    void *dy_copy;   /* NULL but for a custom activity regularizer, which adds to it */
+    /* offset of what depends on the batch and the spatial size: from the plans' arrays on */
+    size_t variable;
+    void *dz;      /* NULL where dz is dy itself */
+    void *dy_copy; /* NULL but for a custom activity regularizer, which adds to it */
     void *dw_parts;
     void *db_parts;
     void *scratch;
@@ -43,13 +45,14 @@ struct convt_layer {
 /* What exists once per real. Shapes and dtypes are checked before. */
 struct convti_ops {
     size_t real_size;
-    /* First ISA that runs here, or the one that `name` forces; NULL where there is none of that name. */
+    /* First ISA that runs here, or the one that `name` forces; NULL where there is none of that
+     * name. */
     const void *(*choose_isa)(const char *name, const char **chosen);
     const struct tile_sizes *(*tiles)(const void *kernels);
     size_t (*scratch)(const struct convt_layer *layer); /* bytes a thread for max_batch */
     void (*forward)(struct convt_layer *layer, convt_const_view x, convt_view z, convt_view y);
-    void (*backward)(struct convt_layer *layer, convt_const_view x, convt_const_view z, convt_const_view y, convt_const_view dy,
-                     convt_view dx, double divisor);
+    void (*backward)(struct convt_layer *layer, convt_const_view x, convt_const_view z,
+                     convt_const_view y, convt_const_view dy, convt_view dx, double divisor);
 };
 
 extern const struct convti_ops convti_ops_f32, convti_ops_f64;

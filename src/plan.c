@@ -4,21 +4,21 @@
 #include "plan.h"
 
 enum {
-    SLAB_BYTES = 128 << 10,  /* source of a slab: stays in L2 beside a group of panels */
-    GROUP_BYTES = 256 << 10, /* packed panels that one visit of a slab walks through */
-    LEAST_ITEMS = 16,        /* work items, where the work is worth it: enough for 16 threads */
-    ITEM_FLOPS = 4 << 20,    /* what an item is worth: smaller ones lose more in partial tiles than threads gain */
-    CHUNK_PIXELS = 128,      /* pixels of x whose sums stay in registers, at most */
-    CHUNK_BYTES = 128 << 10, /* packed x of a chunk: stays in L2 */
-    LEAST_PIXELS = 32,       /* below, adding up tiles costs more than the cache gives */
-    PADDED_BYTES = 256 << 10,
-    TASK_ITEMS = 12,         /* tiles' worth of rows that share a packed chunk */
-    LEAST_SHARING = 4,       /* tiles that pay for packing x */
-    MOST_PARTS = 16,
-    PART_BYTES = 1 << 20, /* partial sums of dw, all parts together */
-    BLOCK_PIXELS = 256,
+    SLAB_BYTES = 128 << 10,   /* source of a slab: stays in L2 beside a group of panels */
+    GROUP_BYTES = 256 << 10,  /* packed panels that one visit of a slab walks through */
+    LEAST_ITEMS = 16,         /* work items, where the work is worth it: enough for 16 threads */
+    ITEM_FLOPS = 4 << 20,     /* smaller items lose more in partial tiles than threads gain */
+    CHUNK_PIXELS = 128,       /* pixels of x whose sums stay in registers, at most */
+    CHUNK_BYTES = 128 << 10,  /* packed x of a chunk: stays in L2 */
+    LEAST_PIXELS = 32,        /* below, adding up tiles costs more than the cache gives */
+    PADDED_BYTES = 256 << 10, /* the padded copy of dz for a chunk: stays in L2 */
+    TASK_ITEMS = 12,          /* tiles' worth of rows that share a packed chunk */
+    LEAST_SHARING = 4,        /* tiles that pay for packing x */
+    MOST_PARTS = 16,          /* sums of dw side by side, where one has too few tiles */
+    PART_BYTES = 1 << 20,     /* partial sums of dw, all parts together */
+    BLOCK_PIXELS = 256,       /* pixels whose db is summed apart, at least */
     MOST_BLOCKS = 1024,
-    STEP_ELEMENTS = 8 << 10
+    STEP_ELEMENTS = 8 << 10 /* of dz made at once: stays in L1 */
 };
 
 static int64_t min_of(int64_t a, int64_t b)
@@ -37,8 +37,9 @@ static int64_t up(int64_t a, int64_t b)
 }
 
 /*
- * Vector multiplications a tap and pixel: a wide tile spends one per k and vector of columns, a dot tile one per column and
- * vector of k, a tail that is loaded element by element, and the final reduction (about three a column, shared by the taps).
+ * Vector multiplications a tap and pixel: a wide tile spends one per k and vector of columns, a dot
+ * tile one per column and vector of k, a tail that is loaded element by element, and the final
+ * reduction (about three a column, shared by the taps).
  */
 static bool dot_is_cheaper(int64_t columns, int64_t k, int64_t taps, const struct tile_sizes *tiles)
 {
@@ -63,7 +64,8 @@ static void cut_panels(struct gather_plan *p, const struct tile_sizes *tiles)
     }
 }
 
-void convti_plan_gather_forward(struct gather_plan *p, const struct geometry *g, const struct tile_sizes *tiles)
+void convti_plan_gather_forward(struct gather_plan *p, const struct geometry *g,
+                                const struct tile_sizes *tiles)
 {
     p->source_h = g->h.in;
     p->source_w = g->w.in;
@@ -80,7 +82,8 @@ void convti_plan_gather_forward(struct gather_plan *p, const struct geometry *g,
     cut_panels(p, tiles);
 }
 
-void convti_plan_gather_backward(struct gather_plan *p, const struct geometry *g, const struct tile_sizes *tiles)
+void convti_plan_gather_backward(struct gather_plan *p, const struct geometry *g,
+                                 const struct tile_sizes *tiles)
 {
     p->source_h = g->h.out;
     p->source_w = g->w.out;
@@ -119,14 +122,16 @@ struct slabs convti_plan_slabs(const struct gather_plan *p, int64_t n, size_t re
     return s;
 }
 
-/* Forward: i = (o + crop - t * dilation) / stride spans (rows - 1 + reach) / stride + 1 rows, and one for rounding. */
+/* Forward: i = (o + crop - t * dilation) / stride spans (rows - 1 + reach) / stride + 1 rows, and
+ * one for rounding. */
 int64_t convti_slab_source(const struct gather_plan *p, const struct slabs *s)
 {
     int64_t rows = min_of((s->rows - 1 + p->reach) / p->target_step + 2, p->source_h);
     return s->images * rows * p->source_w * p->k;
 }
 
-/* Slabs of whole images stay within SLAB_BYTES; bands are widest where the batch alone gives enough work. */
+/* Slabs of whole images stay within SLAB_BYTES; bands are widest where the batch alone gives enough
+ * work. */
 int64_t convti_slab_bound(const struct gather_plan *p, size_t real_size)
 {
     int64_t image = p->source_h * p->source_w * p->k;
@@ -135,7 +140,8 @@ int64_t convti_slab_bound(const struct gather_plan *p, size_t real_size)
                   convti_slab_source(p, &widest));
 }
 
-void convti_plan_outer(struct outer_plan *p, const struct geometry *g, const struct tile_sizes *tiles)
+void convti_plan_outer(struct outer_plan *p, const struct geometry *g,
+                       const struct tile_sizes *tiles)
 {
     int64_t vectors = up(g->channels, tiles->lanes);
     p->lanes = tiles->lanes;
@@ -146,7 +152,8 @@ void convti_plan_outer(struct outer_plan *p, const struct geometry *g, const str
     p->items = p->padded ? p->row_groups : p->row_groups * g->taps;
     p->task_items = p->padded ? p->items : TASK_ITEMS;
     p->tasks = up(p->items, p->task_items);
-    p->in_place = !g->channels_first && g->channels % tiles->lanes == 0 && min_of(p->items, p->task_items) < LEAST_SHARING;
+    p->in_place = !g->channels_first && g->channels % tiles->lanes == 0 &&
+                  min_of(p->items, p->task_items) < LEAST_SHARING;
     int64_t pixels = min_of(max_of(CHUNK_BYTES / (g->channels * 4), LEAST_PIXELS), CHUNK_PIXELS);
     p->chunk_rows = max_of(pixels / g->w.in, 1);
 
@@ -171,7 +178,8 @@ struct sweep_plan convti_plan_sweep(const struct geometry *g, int64_t n)
 {
     int64_t pixels = n * g->h.out * g->w.out;
     int64_t step = min_of(max_of(STEP_ELEMENTS / g->filters, 1), BLOCK_PIXELS);
-    return (struct sweep_plan){.block = max_of(BLOCK_PIXELS, up(pixels, MOST_BLOCKS)), .step = step};
+    return (struct sweep_plan){.block = max_of(BLOCK_PIXELS, up(pixels, MOST_BLOCKS)),
+                               .step = step};
 }
 
 int64_t convti_sweep_bound(const struct geometry *g, int64_t n)

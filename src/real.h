@@ -1,6 +1,7 @@
 /*
- * The one place where the two precisions differ. Units in src/real/, train/real/ and the kernels are compiled once per real
- * with CONVT_REAL = 32 or 64; everything they export carries the suffix that FN() adds.
+ * The one place where the two precisions differ. Units in src/real/, train/real/ and the kernels
+ * are compiled once per real with CONVT_REAL = 32 or 64; everything they export carries the suffix
+ * that FN() adds.
  */
 #ifndef CONVT_REAL_H
 #define CONVT_REAL_H

@@ -1,4 +1,5 @@
-/* The training loop: against the loop by hand, interrupted and resumed, on any number of threads, and what it refuses. */
+/* The training loop: against the loop by hand, interrupted and resumed, on any number of threads,
+ * and what it refuses. */
 #include "support/close.h"
 #include "support/failalloc.h"
 #include "support/values.h"
@@ -22,7 +23,7 @@ enum {
     SEEN = 64 * COUNT
 };
 
-/* ---- one run: a small decoder with regularizers and a constraint, on random data ---- */
+/* ---- one run: a small decoder with regularizers and a constraint, on random data ------------- */
 
 struct run {
     convt_config layers[LAYERS];
@@ -185,7 +186,7 @@ static void copy_state(struct run *from, struct run *to)
     convt_trainer_restored(to->trainer);
 }
 
-/* ---- the loop by hand ---- */
+/* ---- the loop by hand ------------------------------------------------------------------------ */
 
 enum { MOST_PARAMETERS = 3 * 3 * 5 * CODE + 5 + 3 * 3 * 2 * 5 + 2 };
 
@@ -357,7 +358,7 @@ static void one_leaf_is_a_plain_step(void **state)
     finish(run);
 }
 
-/* ---- order, batches, progress ---- */
+/* ---- order, batches, progress ---------------------------------------------------------------- */
 
 static void assert_permutation(const int64_t *order, int64_t count)
 {
@@ -444,7 +445,7 @@ static void progress_counts_from_one(void **state)
     finish(run);
 }
 
-/* ---- validation ---- */
+/* ---- validation ------------------------------------------------------------------------------ */
 
 static void held_out_samples_are_the_last_and_never_trained_on(void **state)
 {
@@ -502,7 +503,7 @@ static void evaluation_is_the_mean_of_losses_and_changes_nothing(void **state)
     finish(same);
 }
 
-/* ---- stopping and going on ---- */
+/* ---- stopping and going on ------------------------------------------------------------------- */
 
 static void a_stopped_run_goes_on_with_the_same_bits(void **state)
 {
@@ -638,7 +639,7 @@ static void a_failing_source_ends_the_fit(void **state)
     finish(run);
 }
 
-/* ---- promises ---- */
+/* ---- promises -------------------------------------------------------------------------------- */
 
 static struct run *train_with_threads(convt_dtype dtype, int threads)
 {
@@ -731,7 +732,7 @@ static void frozen_layers_stay(void **state)
     finish(same);
 }
 
-/* ---- learned codes ---- */
+/* ---- learned codes --------------------------------------------------------------------------- */
 
 static double sample_loss(struct run *run, const double *code, int64_t sample)
 {
@@ -910,7 +911,7 @@ static void wrong_codes_are_refused_at_the_start(void **state)
     finish(run);
 }
 
-/* ---- does it learn? ---- */
+/* ---- does it learn? -------------------------------------------------------------------------- */
 
 static void a_decoder_learns_its_images(void **state)
 {
@@ -939,7 +940,7 @@ static void a_decoder_learns_its_images(void **state)
     finish(run);
 }
 
-/* ---- what is refused ---- */
+/* ---- what is refused ------------------------------------------------------------------------- */
 
 static void refuse(struct run *run, convt_trainer_config cfg, convt_status status,
                    const char *field, const char *part)

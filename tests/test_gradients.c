@@ -1,6 +1,6 @@
 /*
- * Every row of every table against central differences in float64, through whole layers: backward must give the gradients of
- * sum(dy * y) + layer loss with respect to x, kernel and bias.
+ * Every row of every table against central differences in float64, through whole layers: backward
+ * must give the gradients of sum(dy * y) + layer loss with respect to x, kernel and bias.
  */
 #include <math.h>
 #include <stdio.h>
@@ -26,7 +26,8 @@ static struct problem set_up(const convt_config *cfg, uint64_t seed)
     c.max_batch = 2;
     c.seed = seed;
     c.dtype = CONVT_FLOAT64;
-    c.kernel_initializer = (convt_initializer){.kind = CONVT_RANDOM_NORMAL, .stddev = CONVT_SET(0.5)};
+    c.kernel_initializer =
+        (convt_initializer){.kind = CONVT_RANDOM_NORMAL, .stddev = CONVT_SET(0.5)};
     c.bias_initializer = (convt_initializer){.kind = CONVT_RANDOM_NORMAL, .stddev = CONVT_SET(0.5)};
     if (convt_layer_create(&p.layer, &c, &err) != CONVT_OK)
         fail_msg("%s: %s", err.field, err.message);
@@ -57,7 +58,8 @@ static double objective(struct problem *p)
     return loss;
 }
 
-/* Central difference of one element; where the one-sided slopes disagree the element sits on a kink and is counted instead. */
+/* Central difference of one element; where the one-sided slopes disagree the element sits on a kink
+ * and is counted instead. */
 static bool slope(struct problem *p, convt_view v, int64_t i, double *result)
 {
     const double h = 1e-5;
@@ -72,7 +74,8 @@ static bool slope(struct problem *p, convt_view v, int64_t i, double *result)
     return fabs(left - right) <= 1e-2 * (1 + fabs(*result)) * 0.1;
 }
 
-static void check_block(struct problem *p, const char *what, const char *name, convt_view value, convt_view gradient)
+static void check_block(struct problem *p, const char *what, const char *name, convt_view value,
+                        convt_view gradient)
 {
     int64_t count = values_count(convt_read(value)), kinks = 0;
     for (int64_t i = 0; i < count; i += 1 + count / 40) {
@@ -80,7 +83,8 @@ static void check_block(struct problem *p, const char *what, const char *name, c
         if (!slope(p, value, i, &numeric))
             kinks++;
         else if (!close_enough(analytic, numeric, 1e-6, 1e-7))
-            fail_msg("%s: d%s[%lld] is %.12g, central difference %.12g", what, name, (long long)i, analytic, numeric);
+            fail_msg("%s: d%s[%lld] is %.12g, central difference %.12g", what, name, (long long)i,
+                     analytic, numeric);
     }
     assert_true(kinks * 5 <= count); /* a check that skips too much checks nothing */
 }
@@ -91,7 +95,9 @@ static void check_layer(const convt_config *cfg, uint64_t seed, const char *what
     convt_parameter rows[2];
     int count = convt_layer_parameters(p.layer, rows);
     objective(&p);
-    assert_int_equal(convt_backward(p.layer, convt_read(p.x), convt_read(p.y), convt_read(p.dy), p.dx), CONVT_OK);
+    assert_int_equal(
+        convt_backward(p.layer, convt_read(p.x), convt_read(p.y), convt_read(p.dy), p.dx),
+        CONVT_OK);
     check_block(&p, what, "x", p.x, p.dx);
     for (int i = 0; i < count; i++)
         check_block(&p, what, rows[i].name, rows[i].value, rows[i].gradient);
@@ -100,9 +106,17 @@ static void check_layer(const convt_config *cfg, uint64_t seed, const char *what
 
 /* Layouts and geometries that reach every path of the sweep. */
 static const convt_config shapes[] = {
-    {.input = {4, 3, 5}, .filters = 6, .kernel_size = {3, 2}, .strides = {2, 1}, .padding = CONVT_SAME},
+    {.input = {4, 3, 5},
+     .filters = 6,
+     .kernel_size = {3, 2},
+     .strides = {2, 1},
+     .padding = CONVT_SAME},
     {.input = {3, 5, 4}, .filters = 1, .kernel_size = {2, 3}, .data_format = CONVT_CHANNELS_FIRST},
-    {.input = {5, 4, 9}, .filters = 17, .kernel_size = {2, 2}, .dilation_rate = {2, 1}, .data_format = CONVT_CHANNELS_FIRST},
+    {.input = {5, 4, 9},
+     .filters = 17,
+     .kernel_size = {2, 2},
+     .dilation_rate = {2, 1},
+     .data_format = CONVT_CHANNELS_FIRST},
 };
 
 static void check_everywhere(convt_config cfg, const char *what)
@@ -117,7 +131,7 @@ static void check_everywhere(convt_config cfg, const char *what)
     }
 }
 
-/* ---- activations ---- */
+/* ---- activations ----------------------------------------------------------------------------- */
 
 static void check_activations(const char *isa, void *context)
 {
@@ -139,13 +153,14 @@ static void activations_with_unusual_parameters_too(void **state)
 {
     (void)state;
     static const convt_activation unusual[] = {
-        {CONVT_RELU, .negative_slope = {true, 0.3}, .max_value = {true, 0.9}, .threshold = {true, 0.2}},
-        {CONVT_RELU, .threshold = {true, -0.4}},                /* needs z */
-        {CONVT_RELU, .negative_slope = {true, -0.5}},           /* needs z */
-        {CONVT_LEAKY_RELU, .negative_slope = {true, -0.25}},    /* needs z */
+        {CONVT_RELU, .negative_slope = {true, 0.3}, .max_value = {true, 0.9},
+         .threshold = {true, 0.2}},
+        {CONVT_RELU, .threshold = {true, -0.4}},             /* needs z */
+        {CONVT_RELU, .negative_slope = {true, -0.5}},        /* needs z */
+        {CONVT_LEAKY_RELU, .negative_slope = {true, -0.25}}, /* needs z */
         {CONVT_LEAKY_RELU, .negative_slope = {true, 1.75}},
         {CONVT_ELU, .alpha = {true, 2.5}},
-        {CONVT_ELU, .alpha = {true, -0.5}},                     /* needs z */
+        {CONVT_ELU, .alpha = {true, -0.5}}, /* needs z */
     };
     for (size_t i = 0; i < sizeof unusual / sizeof *unusual; i++)
         check_everywhere((convt_config){.activation = unusual[i]}, "unusual activation");
@@ -160,16 +175,16 @@ static void softsign(void *context, convt_dtype dtype, int64_t count, const void
         ((double *)y)[i] = ((const double *)z)[i] / (1 + fabs(((const double *)z)[i]));
 }
 
-static void softsign_backward(void *context, convt_dtype dtype, int64_t count, const void *z, const void *y, const void *dy,
-                              void *dz)
+static void softsign_backward(void *context, convt_dtype dtype, int64_t count, const void *z,
+                              const void *y, const void *dy, void *dz)
 {
     (void)context, (void)dtype, (void)y;
     for (int64_t i = 0; i < count; i++)
         ((double *)dz)[i] = ((const double *)dy)[i] / pow(1 + fabs(((const double *)z)[i]), 2);
 }
 
-static const convt_activation custom_activation = {CONVT_CUSTOM_ACTIVATION,
-                                                   .custom = {softsign, softsign_backward, (void *)&shapes}};
+static const convt_activation custom_activation = {
+    CONVT_CUSTOM_ACTIVATION, .custom = {softsign, softsign_backward, (void *)&shapes}};
 
 static void a_custom_activation_is_differentiated_by_its_callback(void **state)
 {
@@ -182,23 +197,27 @@ static void a_kept_z_gives_the_bits_that_a_recomputed_one_gives(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         convt_config cfg = shapes[i];
-        cfg.activation = i == 0 ? custom_activation : (convt_activation){CONVT_ELU, .alpha = {true, -0.5}};
+        cfg.activation = i == 0 ? custom_activation
+                                : (convt_activation){CONVT_ELU, .alpha = {true, -0.5}};
         struct problem p = set_up(&cfg, 3);
-        convt_view z = values_new(CONVT_FLOAT64, p.y.n, p.y.h, p.y.w, p.y.c), again = values_new(CONVT_FLOAT64, p.x.n, p.x.h,
-                                                                                                   p.x.w, p.x.c);
+        convt_view z = values_new(CONVT_FLOAT64, p.y.n, p.y.h, p.y.w, p.y.c),
+                   again = values_new(CONVT_FLOAT64, p.x.n, p.x.h, p.x.w, p.x.c);
         const convt_const_view none = {0};
         assert_int_equal(convt_forward_z(p.layer, convt_read(p.x), z, p.y), CONVT_OK);
-        assert_int_equal(convt_backward_data(p.layer, convt_read(p.x), convt_read(z), convt_read(p.y), convt_read(p.dy), p.dx, 2),
+        assert_int_equal(convt_backward_data(p.layer, convt_read(p.x), convt_read(z),
+                                             convt_read(p.y), convt_read(p.dy), p.dx, 2),
                          CONVT_OK);
-        assert_int_equal(convt_backward_data(p.layer, convt_read(p.x), none, convt_read(p.y), convt_read(p.dy), again, 2),
+        assert_int_equal(convt_backward_data(p.layer, convt_read(p.x), none, convt_read(p.y),
+                                             convt_read(p.dy), again, 2),
                          CONVT_OK);
-        assert_same_bits(p.dx.data, again.data, (size_t)values_count(convt_read(again)) * sizeof(double));
+        assert_same_bits(p.dx.data, again.data,
+                         (size_t)values_count(convt_read(again)) * sizeof(double));
         values_free(z), values_free(again);
         tear_down(&p);
     }
 }
 
-/* ---- regularizers ---- */
+/* ---- regularizers ---------------------------------------------------------------------------- */
 
 static void every_regularizer_has_the_gradient_of_its_loss(void **state)
 {
@@ -206,16 +225,21 @@ static void every_regularizer_has_the_gradient_of_its_loss(void **state)
     int kind;
     const char *name;
     for (int i = 0; (name = convti_name_at(CONVTI_REGULARIZERS, i, &kind)); i++) {
-        convt_regularizer r = {(convt_regularizer_kind)kind, .l1 = CONVT_SET(0.3), .l2 = CONVT_SET(0.2)};
+        convt_regularizer r = {(convt_regularizer_kind)kind, .l1 = CONVT_SET(0.3),
+                               .l2 = CONVT_SET(0.2)};
         r.l1.set = kind != CONVT_L2;
         r.l2.set = kind != CONVT_L1;
         check_everywhere((convt_config){.kernel_regularizer = r}, name);
         check_everywhere((convt_config){.bias_regularizer = r}, name);
         check_everywhere((convt_config){.activity_regularizer = r}, name);
-        check_everywhere((convt_config){.kernel_regularizer = r, .bias_regularizer = r, .activity_regularizer = r,
-                                        .activation = {CONVT_TANH}}, name);
+        check_everywhere((convt_config){.kernel_regularizer = r,
+                                        .bias_regularizer = r,
+                                        .activity_regularizer = r,
+                                        .activation = {CONVT_TANH}},
+                         name);
         check_everywhere((convt_config){.activity_regularizer = r,
-                                        .activation = {CONVT_ELU, .alpha = {true, -0.5}}}, name); /* z and activity at once */
+                                        .activation = {CONVT_ELU, .alpha = {true, -0.5}}},
+                         name); /* z and activity at once */
     }
 }
 
@@ -224,8 +248,7 @@ static double quartic(void *context, convt_const_view w)
 {
     (void)context;
     double sum = 0;
-    for (int64_t i = 0; i < values_count(w); i++)
-        sum += pow(values_get(w, i), 4);
+    for (int64_t i = 0; i < values_count(w); i++) sum += pow(values_get(w, i), 4);
     return sum;
 }
 
@@ -239,10 +262,14 @@ static void quartic_gradient(void *context, convt_const_view w, double scale, co
 static void a_custom_regularizer_is_differentiated_by_its_callback(void **state)
 {
     (void)state;
-    const convt_regularizer r = {.kind = CONVT_CUSTOM_REGULARIZER, .loss = quartic, .gradient = quartic_gradient};
-    check_everywhere((convt_config){.kernel_regularizer = r, .bias_regularizer = r}, "custom weight regularizer");
-    check_everywhere((convt_config){.activity_regularizer = r, .activation = {CONVT_SOFTPLUS}}, "custom activity regularizer");
-    check_everywhere((convt_config){.activity_regularizer = r, .activation = custom_activation}, "custom both");
+    const convt_regularizer r = {
+        .kind = CONVT_CUSTOM_REGULARIZER, .loss = quartic, .gradient = quartic_gradient};
+    check_everywhere((convt_config){.kernel_regularizer = r, .bias_regularizer = r},
+                     "custom weight regularizer");
+    check_everywhere((convt_config){.activity_regularizer = r, .activation = {CONVT_SOFTPLUS}},
+                     "custom activity regularizer");
+    check_everywhere((convt_config){.activity_regularizer = r, .activation = custom_activation},
+                     "custom both");
 }
 
 static void a_frozen_layer_has_no_weight_terms(void **state)
@@ -250,7 +277,8 @@ static void a_frozen_layer_has_no_weight_terms(void **state)
     (void)state;
     convt_config cfg = shapes[0];
     cfg.frozen = true;
-    cfg.kernel_regularizer = cfg.bias_regularizer = cfg.activity_regularizer = (convt_regularizer){CONVT_L2, .l2 = {true, 0.5}};
+    cfg.kernel_regularizer = cfg.bias_regularizer = cfg.activity_regularizer =
+        (convt_regularizer){CONVT_L2, .l2 = {true, 0.5}};
     check_layer(&cfg, 5, "frozen");
     struct problem p = set_up(&cfg, 5);
     assert_close(convt_layer_weight_loss(p.layer), 0, 0, 0);

@@ -14,10 +14,10 @@
 static size_t idx_bytes(unsigned char bytes[256], int rank, const unsigned char sizes[])
 {
     size_t at = 4, count = 1;
-    memcpy(bytes, "\0\0\x08", 3);
+    memset(bytes, 0, 256);
+    bytes[2] = 8;
     bytes[3] = (unsigned char)rank;
     for (int i = 0; i < rank; i++, at += 4) {
-        memcpy(bytes + at, "\0\0\0", 3);
         bytes[at + 3] = sizes[i];
         count *= sizes[i];
     }

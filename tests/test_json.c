@@ -481,8 +481,7 @@ static void wrappings_are_taken_off(void **state)
         "%s",
         "[%s]",
         "{\"class_name\": \"Sequential\", \"config\": {\"name\": \"s\", \"layers\": [%s]}}",
-        "{\"module\": \"keras\", \"class_name\": \"Sequential\", \"config\": {\"layers\": [%s], "
-        "\"foo\": 3}}",
+        "{\"module\": \"keras\", \"class_name\": \"Sequential\", \"config\": {\"layers\": [%s]}}",
         "{\"class_name\": \"Sequential\", \"config\": [%s]}",
         "{\"name\": \"s\", \"layers\": [%s]}",
     };
@@ -646,9 +645,10 @@ static void deep_nesting_ends_in_one_line(void **state)
     (void)state;
     enum { DEPTH = 10000 };
     static char json[8 * DEPTH];
-    memset(json, '[', DEPTH);
-    memset(json + DEPTH, ']', DEPTH);
-    json[2 * DEPTH] = '\0';
+    const size_t depth = DEPTH;
+    memset(json, '[', depth);
+    memset(json + depth, ']', depth);
+    json[2 * depth] = '\0';
     check_refused(json, CONVT_BAD_FORMAT, "config", "depth");
     json[0] = '\0';
     char *at = json;

@@ -1,5 +1,6 @@
 /*
- * The life of a layer: creation and its refusals, memory, reshape, parameters, views, and allocation failure.
+ * The life of a layer: creation and its refusals, memory, reshape, parameters, views, and
+ * allocation failure.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
@@ -13,7 +14,11 @@
 
 static convt_config seed_config(void)
 {
-    return (convt_config){.input = {10, 8, 128}, .max_batch = 4, .filters = 32, .kernel_size = {2, 2}, .strides = {2, 2},
+    return (convt_config){.input = {10, 8, 128},
+                          .max_batch = 4,
+                          .filters = 32,
+                          .kernel_size = {2, 2},
+                          .strides = {2, 2},
                           .activation = {CONVT_RELU}};
 }
 
@@ -64,23 +69,30 @@ static void a_refusal_names_the_value(void **state)
     convt_layer *layer;
     convt_config cfg = seed_config();
     cfg.kernel_size.w = -3;
-    assert_refused(convt_layer_create(&layer, &cfg, &err), &err, CONVT_INVALID_ARGUMENT, "kernel_size", "2, -3");
+    assert_refused(convt_layer_create(&layer, &cfg, &err), &err, CONVT_INVALID_ARGUMENT,
+                   "kernel_size", "2, -3");
     cfg = seed_config();
     cfg.output_padding = CONVT_SET_HW(1, 2);
-    assert_refused(convt_layer_create(&layer, &cfg, &err), &err, CONVT_INVALID_ARGUMENT, "output_padding", "1, 2");
+    assert_refused(convt_layer_create(&layer, &cfg, &err), &err, CONVT_INVALID_ARGUMENT,
+                   "output_padding", "1, 2");
     cfg = seed_config();
     cfg.dilation_rate = (convt_hw){1, 2};
-    assert_refused(convt_layer_create(&layer, &cfg, &err), &err, CONVT_INVALID_ARGUMENT, "strides", "2, 2, 1, 2");
+    assert_refused(convt_layer_create(&layer, &cfg, &err), &err, CONVT_INVALID_ARGUMENT, "strides",
+                   "2, 2, 1, 2");
     cfg = seed_config();
     cfg.strides = (convt_hw){2, 0};
-    assert_refused(convt_layer_create(&layer, &cfg, &err), &err, CONVT_INVALID_ARGUMENT, "strides", "2, 0");
-    assert_refused(convt_layer_create(&layer, NULL, &err), &err, CONVT_INVALID_ARGUMENT, "cfg", "NULL");
+    assert_refused(convt_layer_create(&layer, &cfg, &err), &err, CONVT_INVALID_ARGUMENT, "strides",
+                   "2, 0");
+    assert_refused(convt_layer_create(&layer, NULL, &err), &err, CONVT_INVALID_ARGUMENT, "cfg",
+                   "NULL");
     cfg = seed_config();
     cfg.input.h = INT64_MAX / 2;
-    assert_refused(convt_layer_create(&layer, &cfg, &err), &err, CONVT_TOO_LARGE, "input", "4611686018427387903");
+    assert_refused(convt_layer_create(&layer, &cfg, &err), &err, CONVT_TOO_LARGE, "input",
+                   "4611686018427387903");
     cfg = seed_config();
     cfg.max_batch = INT64_MAX / 4;
-    assert_refused(convt_layer_create(&layer, &cfg, &err), &err, CONVT_TOO_LARGE, "max_batch", "2305843009213693951");
+    assert_refused(convt_layer_create(&layer, &cfg, &err), &err, CONVT_TOO_LARGE, "max_batch",
+                   "2305843009213693951");
 }
 
 static void a_kernel_larger_than_memory_is_refused_with_its_size(void **state)
@@ -89,7 +101,8 @@ static void a_kernel_larger_than_memory_is_refused_with_its_size(void **state)
     convt_error err;
     convt_layer *layer;
     convt_config cfg = {.input = {1, 1, 1 << 20}, .filters = 1 << 20, .kernel_size = {30, 30}};
-    assert_refused(convt_layer_create(&layer, &cfg, &err), &err, CONVT_NO_MEMORY, "allocator", " bytes");
+    assert_refused(convt_layer_create(&layer, &cfg, &err), &err, CONVT_NO_MEMORY, "allocator",
+                   " bytes");
     assert_non_null(strstr(err.message, "1048576"));
 }
 
@@ -138,8 +151,8 @@ static void inference_takes_less_and_refuses_backward(void **state)
     assert_int_equal(convt_layer_parameters(layer, rows), 2);
     assert_null(rows[0].gradient.data);
     convt_const_view none = {0};
-    assert_refused(convt_backward(layer, none, none, none, CONVT_NONE), convt_layer_error(layer), CONVT_INVALID_ARGUMENT,
-                   "inference", "inference");
+    assert_refused(convt_backward(layer, none, none, none, CONVT_NONE), convt_layer_error(layer),
+                   CONVT_INVALID_ARGUMENT, "inference", "inference");
     convt_layer_destroy(layer);
 }
 
@@ -151,12 +164,13 @@ static void a_failed_allocation_leaves_nothing(void **state)
     convt_layer *layer;
     convt_config cfg = seed_config();
     cfg.allocator = failalloc_allocator(&accounts);
-    assert_refused(convt_layer_create(&layer, &cfg, &err), &err, CONVT_NO_MEMORY, "allocator", " bytes");
+    assert_refused(convt_layer_create(&layer, &cfg, &err), &err, CONVT_NO_MEMORY, "allocator",
+                   " bytes");
     assert_null(layer);
     assert_int_equal(accounts.live, 0);
 }
 
-/* ---- views ---- */
+/* ---- views ----------------------------------------------------------------------------------- */
 
 static void views_of_the_wrong_shape_or_type_are_refused(void **state)
 {
@@ -170,22 +184,26 @@ static void views_of_the_wrong_shape_or_type_are_refused(void **state)
     convt_const_view good = convt_f32(cx, 4, 10, 8, 128);
     convt_view out = convt_f32(y, 4, 20, 16, 32);
     assert_int_equal(convt_forward(layer, good, out), CONVT_OK);
-    assert_refused(convt_forward(layer, convt_f32(cx, 4, 10, 8, 127), out), err, CONVT_INVALID_SHAPE, "x", "127");
-    assert_refused(convt_forward(layer, good, convt_f32(y, 3, 20, 16, 32)), err, CONVT_INVALID_SHAPE, "y", "(3, 20");
-    assert_refused(convt_forward(layer, convt_f32(cx, 5, 10, 8, 128), convt_f32(y, 5, 20, 16, 32)), err, CONVT_INVALID_SHAPE,
-                   "x", "max_batch is 4");
-    assert_refused(convt_forward(layer, convt_f32((const float *)NULL, 4, 10, 8, 128), out), err, CONVT_INVALID_SHAPE, "x",
-                   "no data");
+    assert_refused(convt_forward(layer, convt_f32(cx, 4, 10, 8, 127), out), err,
+                   CONVT_INVALID_SHAPE, "x", "127");
+    assert_refused(convt_forward(layer, good, convt_f32(y, 3, 20, 16, 32)), err,
+                   CONVT_INVALID_SHAPE, "y", "(3, 20");
+    assert_refused(convt_forward(layer, convt_f32(cx, 5, 10, 8, 128), convt_f32(y, 5, 20, 16, 32)),
+                   err, CONVT_INVALID_SHAPE, "x", "max_batch is 4");
+    assert_refused(convt_forward(layer, convt_f32((const float *)NULL, 4, 10, 8, 128), out), err,
+                   CONVT_INVALID_SHAPE, "x", "no data");
     const double *d = (const double *)(const void *)x;
-    assert_refused(convt_forward(layer, convt_f64(d, 4, 10, 8, 128), out), err, CONVT_INVALID_SHAPE, "x", "float64");
-    assert_refused(convt_backward(layer, good, convt_read(out), convt_read(out), convt_f32(x, 4, 10, 9, 128)), err,
-                   CONVT_INVALID_SHAPE, "dx", "(4, 10, 9");
+    assert_refused(convt_forward(layer, convt_f64(d, 4, 10, 8, 128), out), err, CONVT_INVALID_SHAPE,
+                   "x", "float64");
+    assert_refused(
+        convt_backward(layer, good, convt_read(out), convt_read(out), convt_f32(x, 4, 10, 9, 128)),
+        err, CONVT_INVALID_SHAPE, "dx", "(4, 10, 9");
     convt_layer_destroy(layer);
     free(x);
     free(y);
 }
 
-/* ---- parameters ---- */
+/* ---- parameters ------------------------------------------------------------------------------ */
 
 static void parameters_are_rows_over_the_layers_memory(void **state)
 {
@@ -221,29 +239,31 @@ static void written_parameters_reach_the_next_forward(void **state)
     assert_int_equal(convt_layer_create(&layer, &cfg, NULL), CONVT_OK);
     convt_layer_parameters(layer, rows);
     convt_const_view in = convt_f32(cx, 1, 1, 1, 1);
-    assert_int_equal(convt_layer_set_kernel(layer, convt_read(convt_f32(&two, 1, 1, 1, 1))), CONVT_OK);
+    assert_int_equal(convt_layer_set_kernel(layer, convt_read(convt_f32(&two, 1, 1, 1, 1))),
+                     CONVT_OK);
     convt_forward(layer, in, convt_f32(&y, 1, 1, 1, 1));
     assert_close((double)y, 2, 0, 0);
-    assert_int_equal(convt_layer_set_bias(layer, convt_read(convt_f32(&three, 1, 1, 1, 1))), CONVT_OK);
+    assert_int_equal(convt_layer_set_bias(layer, convt_read(convt_f32(&three, 1, 1, 1, 1))),
+                     CONVT_OK);
     convt_forward(layer, in, convt_f32(&y, 1, 1, 1, 1));
     assert_close((double)y, 5, 0, 0);
     *(float *)rows[0].value.data = 10;
     convt_layer_touch(layer);
     convt_forward(layer, in, convt_f32(&y, 1, 1, 1, 1));
     assert_close((double)y, 13, 0, 0);
-    assert_refused(convt_layer_set_kernel(layer, convt_read(convt_f32(&two, 1, 1, 1, 2))), convt_layer_error(layer),
-                   CONVT_INVALID_SHAPE, "kernel", "(1, 1, 1, 2)");
+    assert_refused(convt_layer_set_kernel(layer, convt_read(convt_f32(&two, 1, 1, 1, 2))),
+                   convt_layer_error(layer), CONVT_INVALID_SHAPE, "kernel", "(1, 1, 1, 2)");
     convt_layer_destroy(layer);
 
     cfg.no_bias = true;
     assert_int_equal(convt_layer_create(&layer, &cfg, NULL), CONVT_OK);
     assert_int_equal(convt_layer_parameters(layer, rows), 1);
-    assert_refused(convt_layer_set_bias(layer, convt_read(convt_f32(&two, 1, 1, 1, 1))), convt_layer_error(layer),
-                   CONVT_INVALID_ARGUMENT, "bias", "no_bias");
+    assert_refused(convt_layer_set_bias(layer, convt_read(convt_f32(&two, 1, 1, 1, 1))),
+                   convt_layer_error(layer), CONVT_INVALID_ARGUMENT, "bias", "no_bias");
     convt_layer_destroy(layer);
 }
 
-/* ---- reshape ---- */
+/* ---- reshape --------------------------------------------------------------------------------- */
 
 /* What a fresh layer of that shape with the same seed computes. */
 static convt_view fresh_output(const convt_config *cfg, int64_t n, int64_t h, int64_t w)
@@ -256,7 +276,8 @@ static convt_view fresh_output(const convt_config *cfg, int64_t n, int64_t h, in
     c.allocator = (convt_allocator){0};
     assert_int_equal(convt_layer_create(&layer, &c, NULL), CONVT_OK);
     convt_shape o = convt_layer_output(layer);
-    convt_view x = values_new(c.dtype, n, h, w, c.input.c), y = values_new(c.dtype, n, o.h, o.w, o.c);
+    convt_view x = values_new(c.dtype, n, h, w, c.input.c),
+               y = values_new(c.dtype, n, o.h, o.w, o.c);
     values_random(x, 9, -1, 1);
     assert_int_equal(convt_forward(layer, convt_read(x), y), CONVT_OK);
     values_free(x);
@@ -264,16 +285,19 @@ static convt_view fresh_output(const convt_config *cfg, int64_t n, int64_t h, in
     return y;
 }
 
-static void check_shape(convt_layer *layer, const convt_config *cfg, int64_t n, int64_t h, int64_t w)
+static void check_shape(convt_layer *layer, const convt_config *cfg, int64_t n, int64_t h,
+                        int64_t w)
 {
     assert_int_equal(convt_layer_reshape(layer, n, h, w), CONVT_OK);
     convt_view want = fresh_output(cfg, n, h, w);
-    convt_view x = values_new(cfg->dtype, n, h, w, cfg->input.c), y = values_new(cfg->dtype, n, want.h, want.w, want.c);
+    convt_view x = values_new(cfg->dtype, n, h, w, cfg->input.c),
+               y = values_new(cfg->dtype, n, want.h, want.w, want.c);
     convt_view dx = values_new(cfg->dtype, n, h, w, cfg->input.c);
     values_random(x, 9, -1, 1);
     assert_int_equal(convt_forward(layer, convt_read(x), y), CONVT_OK);
     assert_same_bits(y.data, want.data, (size_t)values_count(convt_read(y)) * sizeof(float));
-    assert_int_equal(convt_backward(layer, convt_read(x), convt_read(y), convt_read(y), dx), CONVT_OK);
+    assert_int_equal(convt_backward(layer, convt_read(x), convt_read(y), convt_read(y), dx),
+                     CONVT_OK);
     values_free(want), values_free(x), values_free(y), values_free(dx);
 }
 
@@ -282,8 +306,14 @@ static void a_reshaped_layer_computes_what_a_fresh_one_does(void **state)
     (void)state;
     failalloc accounts = {0};
     convt_layer *layer;
-    convt_config cfg = {.input = {6, 7, 5}, .max_batch = 3, .filters = 9, .kernel_size = {3, 4}, .strides = {2, 1},
-                        .padding = CONVT_SAME, .activation = {CONVT_SIGMOID}, .seed = 4};
+    convt_config cfg = {.input = {6, 7, 5},
+                        .max_batch = 3,
+                        .filters = 9,
+                        .kernel_size = {3, 4},
+                        .strides = {2, 1},
+                        .padding = CONVT_SAME,
+                        .activation = {CONVT_SIGMOID},
+                        .seed = 4};
     cfg.allocator = failalloc_allocator(&accounts);
     assert_int_equal(convt_layer_create(&layer, &cfg, NULL), CONVT_OK);
     check_shape(layer, &cfg, 1, 2, 3);
@@ -306,8 +336,10 @@ static void a_reshape_that_fails_changes_nothing(void **state)
     convt_config cfg = {.input = {3, 3, 4}, .filters = 5, .kernel_size = {2, 2}};
     cfg.allocator = failalloc_allocator(&accounts);
     assert_int_equal(convt_layer_create(&layer, &cfg, NULL), CONVT_OK);
-    assert_refused(convt_layer_reshape(layer, 100, 90, 90), convt_layer_error(layer), CONVT_NO_MEMORY, "max_batch", " bytes");
-    assert_refused(convt_layer_reshape(layer, 1, 0, 3), convt_layer_error(layer), CONVT_INVALID_ARGUMENT, "input", "0, 3, 4");
+    assert_refused(convt_layer_reshape(layer, 100, 90, 90), convt_layer_error(layer),
+                   CONVT_NO_MEMORY, "max_batch", " bytes");
+    assert_refused(convt_layer_reshape(layer, 1, 0, 3), convt_layer_error(layer),
+                   CONVT_INVALID_ARGUMENT, "input", "0, 3, 4");
     assert_int_equal(convt_layer_config(layer)->input.h, 3);
     check_shape(layer, &cfg, 1, 3, 3);
     convt_layer_destroy(layer);

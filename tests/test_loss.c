@@ -1,4 +1,5 @@
-/* Losses against plain formulas in double, their slopes against central differences, and the promises about bits. */
+/* Losses against plain formulas in double, their slopes against central differences, and the
+ * promises about bits. */
 #include "support/close.h"
 #include "support/values.h"
 
@@ -10,7 +11,7 @@
 
 enum { MOST = 3 * 40 * 60 * 11 }; /* more than 64 blocks of 1024, and no multiple of anything */
 
-/* ---- the oracle: value of one element, from the textbook ---- */
+/* ---- the oracle: value of one element, from the textbook ------------------------------------- */
 
 enum reading { OUTPUTS, LOGITS, SIGMOID };
 

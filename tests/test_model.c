@@ -1,4 +1,5 @@
-/* A model against its layers called by hand, its gradients against central differences, and its one arena. */
+/* A model against its layers called by hand, its gradients against central differences, and its one
+ * arena. */
 #include "support/close.h"
 #include "support/failalloc.h"
 #include "support/values.h"
@@ -11,8 +12,9 @@
 
 enum { N = 3, H = 2, W = 3, C = 3, LAYERS = 4, X_SIZE = N * H * W * C };
 
-/* An activation that needs z, one that does not change its input, regularizers of every kind, a layer without a bias. Outputs
- * shrink, so that a buffer sized for the last of the layers that share it is too small. */
+/* An activation that needs z, one that does not change its input, regularizers of every kind, a
+ * layer without a bias. Outputs shrink, so that a buffer sized for the last of the layers that
+ * share it is too small. */
 static void configure(convt_config layers[LAYERS], convt_dtype dtype)
 {
     const convt_config configs[LAYERS] = {
@@ -70,7 +72,7 @@ static convt_const_view input(const double *x, int64_t n)
     return convt_f64(x, n, H, W, C);
 }
 
-/* ---- against layers by hand ---- */
+/* ---- against layers by hand ------------------------------------------------------------------ */
 
 /* Layers of their own with the parameters of a model's. */
 static void copy_layers(convt_model *model, convt_layer *copies[LAYERS])
@@ -159,7 +161,7 @@ static void a_model_is_its_layers_in_a_row(void **state)
     convt_model_destroy(model);
 }
 
-/* ---- gradients ---- */
+/* ---- gradients ------------------------------------------------------------------------------- */
 
 static double total(convt_model *model, const double *x, const double *dy)
 {
@@ -252,7 +254,7 @@ static void the_divisor_is_that_of_the_whole_batch(void **state)
     convt_model_destroy(model);
 }
 
-/* ---- inference ---- */
+/* ---- inference ------------------------------------------------------------------------------- */
 
 static void inference_gives_the_same_bits_in_less_memory(void **state)
 {
@@ -279,7 +281,7 @@ static void inference_gives_the_same_bits_in_less_memory(void **state)
     convt_model_destroy(training);
 }
 
-/* ---- threads ---- */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 static void bits_do_not_depend_on_threads(void **state)
 {
@@ -308,7 +310,7 @@ static void bits_do_not_depend_on_threads(void **state)
     free(first_y);
 }
 
-/* ---- creation ---- */
+/* ---- creation -------------------------------------------------------------------------------- */
 
 static void unnamed_layers_are_named_and_seeded(void **state)
 {
@@ -409,7 +411,7 @@ static void wrong_views_are_refused(void **state)
     convt_model_destroy(model);
 }
 
-/* ---- memory ---- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static void memory_is_one_block_of_the_size_that_was_said(void **state)
 {

@@ -17,7 +17,7 @@ static const char *write_npy(int version, const char *header, const void *data, 
     assert_true(at + length + size < sizeof bytes);
     bytes[6] = (char)version;
     for (size_t i = 0; i < at - 8; i++) bytes[8 + i] = (char)(length >> (8 * i));
-    memcpy(bytes + at, header, length);
+    snprintf(bytes + at, sizeof bytes - at, "%s", header);
     memcpy(bytes + at + length, data, size);
     return scratch_write("a.npy", bytes, at + length + size);
 }
@@ -393,7 +393,7 @@ static void conversion_goes_both_ways(void **state)
     convt_error err;
     convt_array array = {.element = CONVT_ELEMENT_U8, .rank = 1, .shape = {3}, .data = malloc(3)};
     assert_non_null(array.data);
-    memcpy(array.data, "\x00\x07\xFF", 3);
+    memcpy(array.data, (const uint8_t[]){0, 7, 255}, 3);
     assert_int_equal(convt_array_convert(&array, CONVT_FLOAT32, &err), CONVT_OK);
     assert_int_equal(array.element, CONVT_ELEMENT_F32);
     assert_close((double)((float *)array.data)[2], 255, 0, 0);

@@ -75,9 +75,9 @@ static char *npy_bytes(size_t count, const char *says, size_t *size)
     *size = 10 + (size_t)length + 4 * count;
     char *bytes = calloc(1, *size);
     assert_non_null(bytes);
-    memcpy(bytes, "\x93NUMPY\x01\x00", 8);
+    memcpy(bytes, (const char[]){(char)0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0}, 8);
     bytes[8] = (char)length;
-    memcpy(bytes + 10, header, (size_t)length);
+    snprintf(bytes + 10, *size - 10, "%s", header);
     for (size_t i = 0; i < 4 * count; i++) bytes[10 + (size_t)length + i] = (char)(i % 7);
     return bytes;
 }
@@ -334,14 +334,14 @@ static void names_and_texts_have_limits(void **state)
     size_t size;
     char *bytes = npy_bytes(1, "1,", &size);
     memset(name, 'n', sizeof name);
-    strcpy(name + 127, ".npy");
+    snprintf(name + 127, sizeof name - 127, ".npy");
     write_member(name, bytes, size, ZIP_CM_STORE);
     convt_archive archive;
     convt_error err;
     assert_int_equal(convt_npz_read(scratch("a.npz"), NULL, &archive, &err), CONVT_OK);
     assert_int_equal(strlen(archive.arrays[0].name), 127);
     convt_archive_free(&archive);
-    strcpy(name + 127, "n.npy");
+    snprintf(name + 127, sizeof name - 127, "n.npy");
     write_member(name, bytes, size, ZIP_CM_STORE);
     check_refused(CONVT_BAD_FORMAT, "name of 128 bytes");
     free(bytes);

@@ -1,6 +1,6 @@
 /*
- * Forward and all gradients against the oracle, for every ISA, dtype, layout and random geometry; the same bits for any number
- * of threads; the adjoint identity.
+ * Forward and all gradients against the oracle, for every ISA, dtype, layout and random geometry;
+ * the same bits for any number of threads; the adjoint identity.
  */
 #include <float.h>
 #include <math.h>
@@ -46,7 +46,9 @@ static struct bench set_up(const convt_config *cfg, int64_t n, uint64_t seed)
 static void run(struct bench *b)
 {
     assert_int_equal(convt_forward(b->layer, convt_read(b->x), b->y), CONVT_OK);
-    assert_int_equal(convt_backward(b->layer, convt_read(b->x), convt_read(b->y), convt_read(b->dy), b->dx), CONVT_OK);
+    assert_int_equal(
+        convt_backward(b->layer, convt_read(b->x), convt_read(b->y), convt_read(b->dy), b->dx),
+        CONVT_OK);
 }
 
 static void tear_down(struct bench *b)
@@ -72,7 +74,8 @@ static void check_against_oracle(struct bench *b)
     double *x = values_doubles(convt_read(b->x)), *dy = values_doubles(convt_read(b->dy));
     double *w = values_doubles(convt_read(b->rows[0].value));
     double *bias = b->count > 1 ? values_doubles(convt_read(b->rows[1].value)) : NULL;
-    double *y = calloc((size_t)outputs + 1, sizeof *y), *dx = calloc((size_t)inputs + 1, sizeof *dx);
+    double *y = calloc((size_t)outputs + 1, sizeof *y),
+           *dx = calloc((size_t)inputs + 1, sizeof *dx);
     double *dw = calloc((size_t)weights, sizeof *dw), *db = calloc((size_t)p.filters, sizeof *db);
     naive_forward(&p, x, w, bias, y);
     naive_backward(&p, x, w, dy, dx, dw, db);
@@ -80,9 +83,11 @@ static void check_against_oracle(struct bench *b)
     int64_t pixels = outputs / p.filters;
     assert_all_close(convt_read(b->y), y, 0, tolerance(b->cfg.dtype, (double)(taps * p.channels)));
     assert_all_close(convt_read(b->dx), dx, 0, tolerance(b->cfg.dtype, (double)(taps * p.filters)));
-    assert_all_close(convt_read(b->rows[0].gradient), dw, 0, tolerance(b->cfg.dtype, (double)pixels));
+    assert_all_close(convt_read(b->rows[0].gradient), dw, 0,
+                     tolerance(b->cfg.dtype, (double)pixels));
     if (bias)
-        assert_all_close(convt_read(b->rows[1].gradient), db, 0, tolerance(b->cfg.dtype, (double)pixels));
+        assert_all_close(convt_read(b->rows[1].gradient), db, 0,
+                         tolerance(b->cfg.dtype, (double)pixels));
     free(x), free(dy), free(w), free(bias), free(y), free(dx), free(dw), free(db);
 }
 
@@ -109,7 +114,8 @@ static void agrees_with_the_oracle_on_random_configs(void **state)
     for_each_isa(check_random_configs, NULL);
 }
 
-/* Every number of filters and channels around the tile sizes, where panels, tails and the few-column kernels take turns. */
+/* Every number of filters and channels around the tile sizes, where panels, tails and the few-
+ * column kernels take turns. */
 static void check_tails(const char *isa, void *context)
 {
     (void)isa;
@@ -123,7 +129,8 @@ static void check_tails(const char *isa, void *context)
                                 .kernel_size = {3, 2},
                                 .strides = {1 + f % 2, 1 + c % 2},
                                 .padding = (f + c) % 2 ? CONVT_SAME : CONVT_VALID,
-                                .data_format = (f + c) % 3 == 0 ? CONVT_CHANNELS_FIRST : CONVT_CHANNELS_LAST,
+                                .data_format = (f + c) % 3 == 0 ? CONVT_CHANNELS_FIRST
+                                                                : CONVT_CHANNELS_LAST,
                                 .dtype = (f * count + c) % 2 ? CONVT_FLOAT64 : CONVT_FLOAT32};
             struct bench b = set_up(&cfg, 3, (uint64_t)(f * count + c));
             run(&b);
@@ -140,12 +147,28 @@ static void agrees_with_the_oracle_at_every_tile_tail(void **state)
 
 /* Maps large enough for several slabs, bands, chunks, blocks and parts. */
 static const convt_config large[] = {
-    {.input = {40, 37, 24}, .filters = 20, .kernel_size = {3, 3}, .strides = {2, 2}, .padding = CONVT_SAME},
+    {.input = {40, 37, 24},
+     .filters = 20,
+     .kernel_size = {3, 3},
+     .strides = {2, 2},
+     .padding = CONVT_SAME},
     {.input = {33, 41, 32}, .filters = 1, .kernel_size = {3, 3}, .padding = CONVT_SAME},
-    {.input = {20, 20, 40}, .filters = 3, .kernel_size = {4, 4}, .strides = {2, 2}, .padding = CONVT_SAME},
+    {.input = {20, 20, 40},
+     .filters = 3,
+     .kernel_size = {4, 4},
+     .strides = {2, 2},
+     .padding = CONVT_SAME},
     {.input = {1, 1, 32}, .filters = 64, .kernel_size = {7, 7}},
-    {.input = {5, 60, 130}, .filters = 18, .kernel_size = {2, 2}, .strides = {2, 2}, .data_format = CONVT_CHANNELS_FIRST},
-    {.input = {64, 64, 9}, .filters = 1, .kernel_size = {9, 9}, .strides = {2, 2}, .padding = CONVT_SAME},
+    {.input = {5, 60, 130},
+     .filters = 18,
+     .kernel_size = {2, 2},
+     .strides = {2, 2},
+     .data_format = CONVT_CHANNELS_FIRST},
+    {.input = {64, 64, 9},
+     .filters = 1,
+     .kernel_size = {9, 9},
+     .strides = {2, 2},
+     .padding = CONVT_SAME},
 };
 
 static void check_large(const char *isa, void *context)
@@ -169,7 +192,7 @@ static void agrees_with_the_oracle_on_large_maps(void **state)
     for_each_isa(check_large, NULL);
 }
 
-/* ---- the same bits ---- */
+/* ---- the same bits --------------------------------------------------------------------------- */
 
 static size_t bytes(convt_view v)
 {
@@ -192,7 +215,8 @@ static void check_threads(const convt_config *cfg, int64_t n, uint64_t seed)
         assert_same_bits(b.y.data, first.y.data, bytes(b.y));
         assert_same_bits(b.dx.data, first.dx.data, bytes(b.dx));
         for (int i = 0; i < b.count; i++)
-            assert_same_bits(b.rows[i].gradient.data, first.rows[i].gradient.data, bytes(b.rows[i].gradient));
+            assert_same_bits(b.rows[i].gradient.data, first.rows[i].gradient.data,
+                             bytes(b.rows[i].gradient));
         tear_down(&b);
     }
     tear_down(&first);
@@ -208,8 +232,7 @@ static void check_bits(const char *isa, void *context)
         cfg.activity_regularizer.kind = seed % 2 ? CONVT_L2 : CONVT_NO_REGULARIZER;
         check_threads(&cfg, 1 + (int64_t)seed % 4, seed);
     }
-    for (size_t i = 0; i < sizeof large / sizeof *large; i++)
-        check_threads(&large[i], 3, i);
+    for (size_t i = 0; i < sizeof large / sizeof *large; i++) check_threads(&large[i], 3, i);
 }
 
 static void bits_do_not_depend_on_threads(void **state)
@@ -234,7 +257,9 @@ static void bits_do_not_depend_on_capacity_or_history(void **state)
         convt_view dx = values_new(cfg.dtype, exact.x.n, exact.x.h, exact.x.w, exact.x.c);
         for (int twice = 0; twice < 2; twice++) {
             assert_int_equal(convt_forward(layer, convt_read(exact.x), y), CONVT_OK);
-            assert_int_equal(convt_backward(layer, convt_read(exact.x), convt_read(y), convt_read(exact.dy), dx), CONVT_OK);
+            assert_int_equal(
+                convt_backward(layer, convt_read(exact.x), convt_read(y), convt_read(exact.dy), dx),
+                CONVT_OK);
             assert_same_bits(y.data, exact.y.data, bytes(y));
             assert_same_bits(dx.data, exact.dx.data, bytes(dx));
         }
@@ -245,7 +270,7 @@ static void bits_do_not_depend_on_capacity_or_history(void **state)
     }
 }
 
-/* ---- the adjoint identity: without bias and activation, sum y*dy = sum x*dx = sum w*dw ---- */
+/* ---- the adjoint identity: without bias and activation, sum y*dy = sum x*dx = sum w*dw ------- */
 
 static double inner(convt_view a, convt_view b)
 {
@@ -265,7 +290,8 @@ static void check_adjoint(const char *isa, void *context)
         cfg.dtype = CONVT_FLOAT64;
         struct bench b = set_up(&cfg, 2, seed);
         run(&b);
-        double y = inner(b.y, b.dy), x = inner(b.x, b.dx), w = inner(b.rows[0].value, b.rows[0].gradient);
+        double y = inner(b.y, b.dy), x = inner(b.x, b.dx),
+               w = inner(b.rows[0].value, b.rows[0].gradient);
         assert_close(x, y, 1e-12, 1e-11);
         assert_close(w, y, 1e-12, 1e-11);
         tear_down(&b);
@@ -278,19 +304,21 @@ static void passes_are_adjoint(void **state)
     for_each_isa(check_adjoint, NULL);
 }
 
-/* ---- small print of the header ---- */
+/* ---- small print of the header --------------------------------------------------------------- */
 
 static void an_empty_batch_gives_empty_outputs_and_zero_gradients(void **state)
 {
     (void)state;
-    convt_config cfg = {.input = {3, 3, 4}, .filters = 5, .kernel_size = {2, 2}, .kernel_regularizer = {CONVT_L2}};
+    convt_config cfg = {
+        .input = {3, 3, 4}, .filters = 5, .kernel_size = {2, 2}, .kernel_regularizer = {CONVT_L2}};
     struct bench b = set_up(&cfg, 2, 1);
     run(&b);
     b.x.n = b.y.n = b.dy.n = b.dx.n = 0;
     b.x.data = b.y.data = b.dy.data = NULL;
     run(&b);
     for (int64_t i = 0; i < values_count(convt_read(b.rows[0].value)); i++) {
-        double w = values_get(convt_read(b.rows[0].value), i), dw = values_get(convt_read(b.rows[0].gradient), i);
+        double w = values_get(convt_read(b.rows[0].value), i),
+               dw = values_get(convt_read(b.rows[0].gradient), i);
         assert_close(dw, 2 * (double)0.01f * w, 1e-5, 0);
     }
     assert_close(values_get(convt_read(b.rows[1].gradient), 0), 0, 0, 0);
@@ -300,25 +328,33 @@ static void an_empty_batch_gives_empty_outputs_and_zero_gradients(void **state)
 static void positions_without_taps_hold_the_activated_bias(void **state)
 {
     (void)state;
-    convt_config cfg = {.input = {2, 2, 3}, .filters = 2, .kernel_size = {1, 1}, .strides = {3, 3}, .padding = CONVT_SAME};
+    convt_config cfg = {.input = {2, 2, 3},
+                        .filters = 2,
+                        .kernel_size = {1, 1},
+                        .strides = {3, 3},
+                        .padding = CONVT_SAME};
     struct bench b = set_up(&cfg, 1, 5);
     run(&b);
     for (int f = 0; f < 2; f++)
-        assert_close(values_get(convt_read(b.y), 2 + f), values_get(convt_read(b.rows[1].value), f), 0, 0);
+        assert_close(values_get(convt_read(b.y), 2 + f), values_get(convt_read(b.rows[1].value), f),
+                     0, 0);
     tear_down(&b);
 }
 
 static void dx_may_be_left_out(void **state)
 {
     (void)state;
-    convt_config cfg = {.input = {4, 4, 9}, .filters = 6, .kernel_size = {3, 3}, .activation = {CONVT_RELU}};
+    convt_config cfg = {
+        .input = {4, 4, 9}, .filters = 6, .kernel_size = {3, 3}, .activation = {CONVT_RELU}};
     struct bench b = set_up(&cfg, 2, 3);
     run(&b);
     size_t size = bytes(b.rows[0].gradient);
     void *dw = malloc(size);
     memcpy(dw, b.rows[0].gradient.data, size);
     memset(b.rows[0].gradient.data, 0x7f, size);
-    assert_int_equal(convt_backward(b.layer, convt_read(b.x), convt_read(b.y), convt_read(b.dy), CONVT_NONE), CONVT_OK);
+    assert_int_equal(
+        convt_backward(b.layer, convt_read(b.x), convt_read(b.y), convt_read(b.dy), CONVT_NONE),
+        CONVT_OK);
     assert_same_bits(b.rows[0].gradient.data, dw, size);
     free(dw);
     tear_down(&b);

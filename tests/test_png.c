@@ -202,7 +202,8 @@ static void a_header_that_lies_about_the_size_is_refused(void **state)
     size_t size;
     write_gray("a.png", 4, 5, 77);
     char *bytes = scratch_read("a.png", &size);
-    for (size_t i = 16; i < 24; i += 4) memcpy(bytes + i, "\x00\x0F\x42\x40", 4); /* 1,000,000 */
+    for (size_t i = 16; i < 24; i += 4)
+        memcpy(bytes + i, (const uint8_t[]){0, 0x0F, 0x42, 0x40}, 4); /* 1,000,000 */
     uLong crc = crc32(crc32(0, NULL, 0), (const Bytef *)bytes + 12, 17);
     for (int i = 0; i < 4; i++) bytes[29 + i] = (char)(crc >> (24 - 8 * i));
     scratch_write("a.png", bytes, size);

@@ -1,10 +1,12 @@
 /*
  * One batch, cut into leaves:
  *
- *     gather, forward, loss / batch, data half of backward      for every leaf; gradients and losses added in a fixed tree
- *     weight half of backward, codes, SGD step                  once
+ *     for every leaf:  gather, forward, loss / batch, data half of backward
+ *     in a fixed tree: gradients and losses of the leaves added
+ *     once:            weight half of backward, codes, SGD step
  *
- * The weights change only behind the last leaf, so all leaves see the same; and nothing changes where a loss is not finite.
+ * The weights change only behind the last leaf, so all leaves see the same; and nothing changes
+ * where a loss is not finite.
  */
 #include <math.h>
 

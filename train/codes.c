@@ -1,10 +1,12 @@
 /*
  * Learned inputs: one code of D numbers for every sample.
  *
- *     start   code = standardized (target of the sample x random matrix), component 0 = 1 with fix_first
+ *     start   code = standardized (target of the sample x random matrix)
+ *             component 0 = 1 with fix_first
  *     step    code -= learning_rate * d(loss of the sample) / d(code)
  *
- * The loss of a sample is its own mean over elements: what dx of a batch holds, times the size of the batch.
+ * The loss of a sample is its own mean over elements: what dx of a batch holds, times the size of
+ * the batch.
  */
 #include "codes.h"
 
@@ -27,7 +29,7 @@ static void *code_of(const convt_codes *codes, int64_t sample)
     return convti_element(codes->values.data, codes->values.dtype, sample * code_size(codes));
 }
 
-/* ---- in training ---- */
+/* ---- in training ----------------------------------------------------------------------------- */
 
 convt_status convti_codes_check(const convt_codes *codes, int64_t count, convt_dtype dtype,
                                 convt_shape input, convt_error *err)
@@ -73,7 +75,7 @@ void convti_codes_step(const convt_codes *codes, convti_samples samples, const v
     }
 }
 
-/* ---- the start ---- */
+/* ---- the start ------------------------------------------------------------------------------- */
 
 enum {
     CHUNK_BYTES = 1 << 20,

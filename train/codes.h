@@ -6,7 +6,8 @@
 
 enum { CONVTI_PANEL = 16 }; /* components that are projected together */
 
-/* codes[d] = sum over e of sample[e] * matrix[d / PANEL][e][d % PANEL]; panels are padded with zeros. */
+/* codes[d] = sum over e of sample[e] * matrix[d / PANEL][e][d % PANEL]; panels are padded with
+ * zeros. */
 void convti_codes_project_f32(const void *sample, int64_t elements, const void *matrix,
                               int64_t components, void *codes);
 void convti_codes_project_f64(const void *sample, int64_t elements, const void *matrix,

@@ -3,8 +3,9 @@
  *
  *     shuffle; every batch: step, on_batch; held-out samples; on_epoch
  *
- * An epoch's order depends on the seed and its number alone, so a run continues from its counters without the state of a
- * generator. Means are those of Keras: over samples, of the losses of their batches.
+ * An epoch's order depends on the seed and its number alone, so a run continues from its counters
+ * without the state of a generator. Means are those of Keras: over samples, of the losses of their
+ * batches.
  */
 #include <math.h>
 
@@ -99,7 +100,8 @@ static convt_status next_batch(convt_trainer *t)
     return goes_on(t, t->cfg.on_batch, progress) ? CONVT_OK : stopped(t, progress);
 }
 
-/* Held-out samples never touch the weights. Where inputs are learned, theirs must be too, or they would mean nothing. */
+/* Held-out samples never touch the weights. Where inputs are learned, theirs must be too, or they
+ * would mean nothing. */
 static convt_status end_epoch(convt_trainer *t)
 {
     convt_progress progress = progress_of(t);

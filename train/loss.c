@@ -1,7 +1,9 @@
 /*
- * loss = sum of value(t, p) / (batch * h * w * c),   dy = d loss / d prediction,   mse the same of (output - t)^2.
+ * loss = sum of value(t, p) / (batch * h * w * c),   dy = d loss / d prediction,   mse the same of
+ * (output - t)^2.
  *
- * Elements are cut into at most 64 blocks, by their number alone; sums of the blocks are added in order, in double.
+ * Elements are cut into at most 64 blocks, by their number alone; sums of the blocks are added in
+ * order, in double.
  */
 #include "loss.h"
 

@@ -4,7 +4,8 @@
 
 #include "convt/train.h"
 
-/* How predictions are read: as outputs, as logits of the loss, or as logits of an output that is their sigmoid. */
+/* How predictions are read: as outputs, as logits of the loss, or as logits of an output that is
+ * their sigmoid. */
 typedef enum convti_reading { CONVTI_OUTPUTS, CONVTI_LOGITS, CONVTI_SIGMOID_LOGITS } convti_reading;
 
 typedef struct convti_loss_task {

@@ -1,10 +1,11 @@
 /*
- * A model: y[0] = layer 0 of x, y[i] = layer i of y[i-1], and backwards dx[i] -> dy[i-1], in one arena:
+ * A model: y[0] = layer 0 of x, y[i] = layer i of y[i-1], and backwards dx[i] -> dy[i-1], in one
+ * arena:
  *
  *     the model | arena of layer 0, 1, ... | activations | two gradient buffers that take turns
  *
- * Training keeps every activation. Inference needs two that take turns. The pre-activation of an activation that needs it is
- * not kept: backward recomputes it.
+ * Training keeps every activation. Inference needs two that take turns. The pre-activation of an
+ * activation that needs it is not kept: backward recomputes it.
  */
 #include <stdio.h>
 #include <string.h>
@@ -63,7 +64,7 @@ static int64_t elements(int64_t n, convt_shape shape)
     return convti_count(n, shape.h, shape.w, shape.c, &count) ? count : -1;
 }
 
-/* ---- the configs, completed one after the other ---- */
+/* ---- the configs, completed one after the other ---------------------------------------------- */
 
 struct walk {
     const convt_config *layers;
@@ -157,7 +158,8 @@ static convt_status step(struct walk *walk, convt_error *err)
     return CONVT_OK;
 }
 
-/* ---- the arena, laid out twice in the same way: to measure it, and with a model to fill it ---- */
+/* ---- the arena, laid out twice in the same way: to measure it, and with a model to fill it ----
+ */
 
 static void *place(const convt_model *model, convti_size *size, int64_t count, size_t element_size)
 {
@@ -227,7 +229,7 @@ static convt_status measure(const convt_config layers[], int count, convti_size 
     return lay_out(NULL, layers, count, size, err);
 }
 
-/* ---- life ---- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 size_t convt_model_memory(const convt_config layers[], int count, convt_error *err)
 {
@@ -274,7 +276,7 @@ void convt_model_destroy(convt_model *model)
     convti_arena_release(&model->arena);
 }
 
-/* ---- questions ---- */
+/* ---- questions ------------------------------------------------------------------------------- */
 
 size_t convt_model_bytes(const convt_model *model)
 {
@@ -319,7 +321,7 @@ convt_const_view convt_model_output(const convt_model *model)
     return convt_read(activation(model, model->count - 1));
 }
 
-/* ---- forward and backward ---- */
+/* ---- forward and backward -------------------------------------------------------------------- */
 
 static convt_status check_view(convt_model *model, const char *field, convt_const_view v,
                                convt_shape shape, int64_t n)
@@ -418,7 +420,7 @@ convt_status convt_model_backward(convt_model *model, convt_const_view x, convt_
     return status ? status : convt_model_backward_weights(model);
 }
 
-/* ---- regularization ---- */
+/* ---- regularization -------------------------------------------------------------------------- */
 
 double convt_model_weight_loss(convt_model *model)
 {

@@ -1,4 +1,5 @@
-/* A list of parameters cut into pieces of fixed size, so that one parallel loop runs over all of them. */
+/* A list of parameters cut into pieces of fixed size, so that one parallel loop runs over all of
+ * them. */
 #ifndef CONVT_PIECES_H
 #define CONVT_PIECES_H
 

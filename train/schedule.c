@@ -1,7 +1,8 @@
 /*
  * Learning rates by step, as Keras' schedules give them.
  *
- * CosineDecay: while step < warmup_steps a line from rate to warmup_target; then, over k = step - warmup_steps <= decay_steps,
+ * CosineDecay: while step < warmup_steps a line from rate to warmup_target; then, over k = step -
+ * warmup_steps <= decay_steps,
  *     top * ((1 - alpha) * (1 + cos(pi * k / decay_steps)) / 2 + alpha),   top = warmup_target.
  * Without a warmup_target there is no warm-up whatever warmup_steps says, and top = rate.
  */

@@ -16,7 +16,7 @@
 
 enum { PARALLEL_FROM = 4 }; /* pieces; below, waking the threads costs more than the update */
 
-/* ---- what is refused ---- */
+/* ---- what is refused ------------------------------------------------------------------------- */
 
 static convt_status check_schedule(const convt_schedule *s, convt_error *err)
 {
@@ -94,7 +94,7 @@ static convt_status check_rows(const convt_parameter rows[], int count, convt_er
     return CONVT_OK;
 }
 
-/* ---- life ---- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 struct offsets {
     size_t sgd, rows, velocity;
@@ -178,7 +178,7 @@ void convt_sgd_destroy(convt_sgd *sgd)
     if (sgd) convti_arena_release(&sgd->arena);
 }
 
-/* ---- the step ---- */
+/* ---- the step -------------------------------------------------------------------------------- */
 
 static void update_piece(const convt_sgd *sgd, const convti_sgd_rule *rule, int64_t index)
 {

@@ -1,4 +1,5 @@
-/* The life of a trainer: what it refuses, and the one arena with the buffers of a leaf and the waiting sums of the tree. */
+/* The life of a trainer: what it refuses, and the one arena with the buffers of a leaf and the
+ * waiting sums of the tree. */
 #include "trainer.h"
 
 #include <math.h>
@@ -17,7 +18,7 @@ int64_t convt_leaf_size(int64_t batch_size, size_t parameter_bytes)
     return batch_size > 0 ? (batch_size - 1) / leaves + 1 : 1;
 }
 
-/* ---- what is refused ---- */
+/* ---- what is refused ------------------------------------------------------------------------- */
 
 static convt_status check_numbers(const convt_trainer_config *cfg, convt_error *err)
 {
@@ -90,7 +91,7 @@ static convt_status cut(convt_trainer *t, convt_error *err)
     return CONVT_OK;
 }
 
-/* ---- the arena, laid out twice in the same way: to measure it, and to fill it ---- */
+/* ---- the arena, laid out twice in the same way: to measure it, and to fill it ---------------- */
 
 static void *place(convti_arena *arena, convti_size *size, int64_t count, size_t element_size)
 {
@@ -153,7 +154,7 @@ static void lay_out(convt_trainer *t, convti_arena *arena, convti_size *size)
         t->tree.slot[k] = lay_out_slot(t->cfg.model, arena, size);
 }
 
-/* ---- life ---- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void take_parameters(convti_tree *tree, convt_model *model)
 {

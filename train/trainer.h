@@ -22,7 +22,8 @@ struct convt_trainer {
     void *code_slopes; /* dx of a whole batch; NULL without codes */
     convti_tree tree;
 
-    /* What a run continues from, beside parameters, velocities and codes. Doubles, because they are saved as such. */
+    /* What a run continues from, beside parameters, velocities and codes. Doubles, because they are
+     * saved as such. */
     double epochs_done, batches_done; /* the latter in the present epoch */
     double loss_sum, mse_sum;         /* over the samples of the present epoch */
 };
@@ -36,17 +37,19 @@ typedef struct convti_samples {
 /* LEARN_CODES: weights stay, codes descend. */
 typedef enum convti_purpose { CONVTI_EVALUATE, CONVTI_LEARN_CODES, CONVTI_TRAIN } convti_purpose;
 
-/* One batch; its loss is that before the step. NaN or infinite losses are refused where weights would be trained on them. */
+/* One batch; its loss is that before the step. NaN or infinite losses are refused where weights
+ * would be trained on them. */
 convt_status convti_batch(convt_trainer *trainer, convti_samples samples, convti_purpose purpose,
                           convt_loss_value *value);
 
-/* ---- codes ---- */
+/* ---- codes ----------------------------------------------------------------------------------- */
 
 convt_status convti_codes_check(const convt_codes *codes, int64_t count, convt_dtype dtype,
                                 convt_shape input, convt_error *err);
 void convti_codes_gather(const convt_codes *codes, const int64_t *index, int64_t n, convt_view x);
 
-/* Codes of the samples -= learning_rate * batch * dx, where dx holds their slopes of the mean over the batch. */
+/* Codes of the samples -= learning_rate * batch * dx, where dx holds their slopes of the mean over
+ * the batch. */
 void convti_codes_step(const convt_codes *codes, convti_samples samples, const void *dx);
 
 static inline int64_t convti_sample(convti_samples samples, int64_t k)

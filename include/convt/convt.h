@@ -1,13 +1,15 @@
 /*
  * convt: transposed convolution for training small decoders (Keras' Conv2DTranspose) in C11.
  *
- *   y[n,o,f] = act( b[f] + sum over (t,c) of x[n,i,c] * w[t,f,c] ),   per axis  o = i*stride + t*dilation - crop
+ *   y[n,o,f] = act( b[f] + sum over (t,c) of x[n,i,c] * w[t,f,c] )
+ *   per axis  o = i*stride + t*dilation - crop
  *
- * A layer is a plan: creation validates the config, infers every shape, chooses kernels and takes one arena of memory.
- * After that nothing allocates and nothing can fail for memory. The life of a layer:
+ * A layer is a plan: creation validates the config, infers every shape, chooses kernels and takes
+ * one arena of memory. After that nothing allocates and nothing can fail for memory. The life of a
+ * layer:
  *
- *     convt_config cfg = { .input = {10, 8, 128}, .max_batch = 4, .filters = 32, .kernel_size = {2, 2},
- *                          .strides = {2, 2}, .activation = {CONVT_RELU} };
+ *     convt_config cfg = { .input = {10, 8, 128}, .max_batch = 4, .filters = 32,
+ *                          .kernel_size = {2, 2}, .strides = {2, 2}, .activation = {CONVT_RELU} };
  *     convt_error err;  convt_layer *layer;
  *     if (convt_layer_create(&layer, &cfg, &err)) return fail(err.field, err.message);
  *     convt_forward (layer, x, y);              // y = act(x (*) w + b)
@@ -15,27 +17,21 @@
  *     convt_layer_destroy(layer);
  *
  * Promises.
- *   Same bits: y, dx, dw, db and losses are bitwise equal for any number of threads. They depend on the shapes of the call
- *   and on the instruction set (CONVT_ISA), never on .threads, .max_batch or what was called before.
- *   Quiet: the library prints nothing, never aborts, keeps no global state, reads one environment variable (CONVT_ISA).
- *   Threads: one caller at a time per layer; different layers may be used from different threads at once.
- *   Views never overlap one another, except that a const view may name the same memory as another const view.
+ *   Same bits: y, dx, dw, db and losses are bitwise equal for any number of threads. They depend on
+ *   the shapes of the call and on the instruction set (CONVT_ISA), never on .threads, .max_batch or
+ *   what was called before.
+ *   Quiet: the library prints nothing, never aborts, keeps no global state, reads one environment
+ *   variable (CONVT_ISA).
+ *   Threads: one caller at a time per layer; different layers may be used from different threads.
+ *   Views never overlap one another, except that const views may name the same memory.
  */
 #ifndef CONVT_CONVT_H
 #define CONVT_CONVT_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "view.h"
 
 #ifdef __cplusplus
 extern "C" {
-#endif
-
-#if defined(__GNUC__)
-#define CONVT_API __attribute__((visibility("default")))
-#else
-#define CONVT_API
 #endif
 
 #define CONVT_VERSION "0.1.0"
@@ -43,84 +39,7 @@ extern "C" {
 /* The version of the library that runs, "major.minor.patch". Static storage. */
 CONVT_API const char *convt_version(void);
 
-/* ---- status and errors ----------------------------------------------------------------------------------------- */
-
-typedef enum convt_status {
-#define STATUS(name, number, text) CONVT_##name = number,
-#include "status.def"
-#undef STATUS
-} convt_status;
-
-/* What was refused: `field` is the config field or argument by its Keras name, `message` one sentence with the value. */
-typedef struct convt_error {
-    convt_status status;
-    char field[64];
-    char message[256];
-} convt_error;
-
-/* A short English text for a status, "unknown status" for any other number. Static storage. */
-CONVT_API const char *convt_status_text(convt_status status);
-
-/* ---- views: typed pointers with a shape ------------------------------------------------------------------------ */
-
-typedef enum convt_dtype { CONVT_FLOAT32 = 0, CONVT_FLOAT64 = 1 } convt_dtype;
-
-/*
- * Contiguous memory with its shape; the caller owns it. Sizes are named n, h, w, c whatever the memory order: the layer's
- * data_format alone says whether memory runs n,h,w,c (channels_last) or n,c,h,w (channels_first). A kernel (kh, kw, filters,
- * input channels) is a view with these four sizes in this order, a bias is (1, 1, 1, filters).
- */
-typedef struct convt_view {
-    void *data;
-    convt_dtype dtype;
-    int64_t n, h, w, c;
-} convt_view;
-
-typedef struct convt_const_view {
-    const void *data;
-    convt_dtype dtype;
-    int64_t n, h, w, c;
-} convt_const_view;
-
-#define CONVT_NONE ((convt_view){0}) /* the absent view: no gradient wanted, nothing kept */
-
-static inline convt_view convt_view_of_f32(float *data, int64_t n, int64_t h, int64_t w, int64_t c)
-{
-    convt_view v = {data, CONVT_FLOAT32, n, h, w, c};
-    return v;
-}
-static inline convt_view convt_view_of_f64(double *data, int64_t n, int64_t h, int64_t w, int64_t c)
-{
-    convt_view v = {data, CONVT_FLOAT64, n, h, w, c};
-    return v;
-}
-static inline convt_const_view convt_const_view_of_f32(const float *data, int64_t n, int64_t h, int64_t w, int64_t c)
-{
-    convt_const_view v = {data, CONVT_FLOAT32, n, h, w, c};
-    return v;
-}
-static inline convt_const_view convt_const_view_of_f64(const double *data, int64_t n, int64_t h, int64_t w, int64_t c)
-{
-    convt_const_view v = {data, CONVT_FLOAT64, n, h, w, c};
-    return v;
-}
-
-/* convt_f32(p, n, h, w, c): a view of a float *, a const view of a const float *. convt_f64 the same for double. */
-#ifndef __cplusplus
-#define convt_f32(p, n, h, w, c) \
-    _Generic((p), float *: convt_view_of_f32, const float *: convt_const_view_of_f32)((p), (n), (h), (w), (c))
-#define convt_f64(p, n, h, w, c) \
-    _Generic((p), double *: convt_view_of_f64, const double *: convt_const_view_of_f64)((p), (n), (h), (w), (c))
-#endif
-
-/* The same memory, for reading. */
-static inline convt_const_view convt_read(convt_view v)
-{
-    convt_const_view r = {v.data, v.dtype, v.n, v.h, v.w, v.c};
-    return r;
-}
-
-/* ---- configuration: a zero field is the Keras default ---------------------------------------------------------- */
+/* ---- configuration: a zero field is the Keras default ---------------------------------------- */
 
 /* A number whose default is not 0, or where None and 0 differ. Written CONVT_SET(0.5). */
 typedef struct convt_optional {
@@ -151,7 +70,10 @@ typedef struct convt_shape {
 } convt_shape;
 
 typedef enum convt_padding { CONVT_VALID = 0, CONVT_SAME = 1 } convt_padding;
-typedef enum convt_data_format { CONVT_CHANNELS_LAST = 0, CONVT_CHANNELS_FIRST = 1 } convt_data_format;
+typedef enum convt_data_format {
+    CONVT_CHANNELS_LAST = 0,
+    CONVT_CHANNELS_FIRST = 1
+} convt_data_format;
 
 /* Activations: rows of activations.def, then CONVT_CUSTOM_ACTIVATION. */
 typedef enum convt_activation_kind {
@@ -162,17 +84,19 @@ typedef enum convt_activation_kind {
 } convt_activation_kind;
 
 /*
- * A custom activation works on contiguous blocks of `count` elements of the layer's dtype (float or double), from several
- * threads at once. forward: y = f(z), z and y may be the same memory. backward: dz = dy * f'(z), z and y both given, dz and
- * dy may be the same memory.
+ * A custom activation works on contiguous blocks of `count` elements of the layer's dtype (float or
+ * double), from several threads at once. forward: y = f(z), z and y may be the same memory.
+ * backward: dz = dy * f'(z), z and y both given, dz and dy may be the same memory.
  */
 typedef struct convt_activation_callbacks {
     void (*forward)(void *context, convt_dtype dtype, int64_t count, const void *z, void *y);
-    void (*backward)(void *context, convt_dtype dtype, int64_t count, const void *z, const void *y, const void *dy, void *dz);
+    void (*backward)(void *context, convt_dtype dtype, int64_t count, const void *z, const void *y,
+                     const void *dy, void *dz);
     void *context;
 } convt_activation_callbacks;
 
-/* Defaults: relu negative_slope 0, max_value infinite, threshold 0; leaky_relu negative_slope 0.2; elu alpha 1. */
+/* Defaults: relu negative_slope 0, max_value infinite, threshold 0; leaky_relu negative_slope 0.2;
+ * elu alpha 1. */
 typedef struct convt_activation {
     convt_activation_kind kind;
     convt_optional negative_slope, max_value, threshold, alpha;
@@ -188,7 +112,11 @@ typedef enum convt_initializer_kind {
     CONVT_CUSTOM_INITIALIZER = 1000
 } convt_initializer_kind;
 
-typedef enum convt_fan_mode { CONVT_FAN_IN = 0, CONVT_FAN_OUT = 1, CONVT_FAN_AVG = 2 } convt_fan_mode;
+typedef enum convt_fan_mode {
+    CONVT_FAN_IN = 0,
+    CONVT_FAN_OUT = 1,
+    CONVT_FAN_AVG = 2
+} convt_fan_mode;
 typedef enum convt_distribution {
     CONVT_TRUNCATED_NORMAL_DISTRIBUTION = 0,
     CONVT_UNTRUNCATED_NORMAL_DISTRIBUTION = 1,
@@ -196,8 +124,9 @@ typedef enum convt_distribution {
 } convt_distribution;
 
 /*
- * Fans are Keras' for the shape (kh, kw, filters, in): fan_in = kh*kw*filters, fan_out = kh*kw*in. `seed` unset: derived from
- * convt_config.seed, differently for kernel and bias. The streams are this library's own (no backend's values are copied).
+ * Fans are Keras' for the shape (kh, kw, filters, in): fan_in = kh*kw*filters, fan_out = kh*kw*in.
+ * `seed` unset: derived from convt_config.seed, differently for kernel and bias. The streams are
+ * this library's own (no backend's values are copied).
  */
 typedef struct convt_initializer {
     convt_initializer_kind kind;
@@ -208,7 +137,8 @@ typedef struct convt_initializer {
     convt_optional scale;          /* variance_scaling: 1 */
     convt_fan_mode mode;
     convt_distribution distribution;
-    void (*fill)(void *context, convt_view parameter); /* custom: fills the whole tensor, on one thread */
+    void (*fill)(void *context,
+                 convt_view parameter); /* custom: fills the whole tensor, on one thread */
     void *context;
 } convt_initializer;
 
@@ -220,7 +150,8 @@ typedef enum convt_regularizer_kind {
     CONVT_CUSTOM_REGULARIZER = 1000
 } convt_regularizer_kind;
 
-/* custom: `loss` returns the value; `gradient` adds scale * d loss / d w to dw. Whole tensor, one thread. */
+/* custom: `loss` returns the value; `gradient` adds scale * d loss / d w to dw. Whole tensor, one
+ * thread. */
 typedef struct convt_regularizer {
     convt_regularizer_kind kind;
     convt_optional l1, l2;
@@ -237,13 +168,15 @@ typedef enum convt_constraint_kind {
     CONVT_CUSTOM_CONSTRAINT = 1000
 } convt_constraint_kind;
 
-/* Axes of a norm: count 0 is Keras' default, axis 0; negative axes count from the end. Kernels have rank 4, biases rank 1. */
+/* Axes of a norm: count 0 is Keras' default, axis 0; negative axes count from the end. Kernels have
+ * rank 4, biases rank 1. */
 typedef struct convt_axes {
     int count;
     int axis[4];
 } convt_axes;
 
-/* Defaults: max_norm max_value 2; min_max_norm min_value 0, max_value 1, rate 1. custom: `apply` changes w, on one thread. */
+/* Defaults: max_norm max_value 2; min_max_norm min_value 0, max_value 1, rate 1. custom: `apply`
+ * changes w, on one thread. */
 typedef struct convt_constraint {
     convt_constraint_kind kind;
     convt_axes axis;
@@ -252,16 +185,16 @@ typedef struct convt_constraint {
     void *context;
 } convt_constraint;
 
-/* Where a layer, model or optimizer takes its one block of memory. All zero: malloc and free. alloc must return memory
- * aligned as malloc's; free gets the size that was asked for. */
+/* Where a layer, model or optimizer takes its one block of memory. All zero: malloc and free. alloc
+ * must return memory aligned as malloc's; free gets the size that was asked for. */
 typedef struct convt_allocator {
     void *(*alloc)(void *context, size_t size);
     void (*free)(void *context, void *memory, size_t size);
     void *context;
 } convt_allocator;
 
-/* Required: input, filters, kernel_size. Everything else may stay zero. Nothing the config points to is kept, except
- * callbacks and their contexts, which must outlive the layer. */
+/* Required: input, filters, kernel_size. Everything else may stay zero. Nothing the config points
+ * to is kept, except callbacks and their contexts, which must outlive the layer. */
 typedef struct convt_config {
     const char *name;  /* copied, at most 63 bytes; NULL: "conv2d_transpose" */
     convt_shape input; /* height, width, channels of x */
@@ -280,44 +213,49 @@ typedef struct convt_config {
     convt_constraint kernel_constraint, bias_constraint;
     bool frozen; /* trainable=False: no weight regularization, no update */
     convt_dtype dtype;
-    bool inference;  /* forward only: no gradient buffers; backward is refused */
-    int threads;     /* 0: the OpenMP maximum at creation */
-    uint64_t seed;   /* of the initializers that have no seed of their own */
+    bool inference; /* forward only: no gradient buffers; backward is refused */
+    int threads;    /* 0: the OpenMP maximum at creation */
+    uint64_t seed;  /* of the initializers that have no seed of their own */
     convt_allocator allocator;
 } convt_config;
 
-/* ---- the layer -------------------------------------------------------------------------------------------------- */
+/* ---- the layer ------------------------------------------------------------------------------- */
 
 typedef struct convt_layer convt_layer;
 
 /*
- * Validates cfg, plans, allocates one arena and initializes the parameters. On failure *layer is NULL and *err (may be NULL)
- * names the field and its value. Errors: CONVT_INVALID_ARGUMENT, CONVT_TOO_LARGE, CONVT_NO_MEMORY (the message says how many
- * bytes), CONVT_NO_ISA.
+ * Validates cfg, plans, allocates one arena and initializes the parameters. On failure *layer is
+ * NULL and *err (may be NULL) names the field and its value. Errors: CONVT_INVALID_ARGUMENT,
+ * CONVT_TOO_LARGE, CONVT_NO_MEMORY (the message says how many bytes), CONVT_NO_ISA.
  */
-CONVT_API convt_status convt_layer_create(convt_layer **layer, const convt_config *cfg, convt_error *err);
+CONVT_API convt_status convt_layer_create(convt_layer **layer, const convt_config *cfg,
+                                          convt_error *err);
 
 /* Releases the arena. NULL is accepted. */
 CONVT_API void convt_layer_destroy(convt_layer *layer);
 
-/* Bytes that convt_layer_create(cfg) asks of the allocator, in its one call; 0 where it would refuse cfg, and *err
- * (may be NULL) says why. Allocates nothing. */
+/* Bytes that convt_layer_create(cfg) asks of the allocator, in its one call; 0 where it would
+ * refuse cfg, and *err (may be NULL) says why. Allocates nothing. */
 CONVT_API size_t convt_layer_memory(const convt_config *cfg, convt_error *err);
 
 /* The shape of y for a config, without creating a layer. */
-CONVT_API convt_status convt_output_shape(const convt_config *cfg, convt_shape *output, convt_error *err);
+CONVT_API convt_status convt_output_shape(const convt_config *cfg, convt_shape *output,
+                                          convt_error *err);
 
 /*
- * Makes room for another spatial size (input channels stay) and another max_batch; parameters keep their values. Within the
- * room there is, this is cheap and does not allocate; beyond it takes a new arena. On failure the layer is as before.
- * Pointers from convt_layer_parameters are void afterwards.
+ * Makes room for another spatial size (input channels stay) and another max_batch; parameters keep
+ * their values. Within the room there is, this is cheap and does not allocate; beyond it takes a
+ * new arena. On failure the layer is as before. Pointers from convt_layer_parameters are void
+ * afterwards.
  */
-CONVT_API convt_status convt_layer_reshape(convt_layer *layer, int64_t max_batch, int64_t h, int64_t w);
+CONVT_API convt_status convt_layer_reshape(convt_layer *layer, int64_t max_batch, int64_t h,
+                                           int64_t w);
 
 /* The last error of this layer; valid until its next call. */
 CONVT_API const convt_error *convt_layer_error(const convt_layer *layer);
 
-/* The config as it was understood: defaults filled in, `name` pointing into the layer. Lives as long as the layer. */
+/* The config as it was understood: defaults filled in, `name` pointing into the layer. Lives as
+ * long as the layer. */
 CONVT_API const convt_config *convt_layer_config(const convt_layer *layer);
 
 /* The shape of y for the present input shape. */
@@ -330,45 +268,52 @@ CONVT_API const char *convt_layer_isa(const convt_layer *layer);
 CONVT_API size_t convt_layer_bytes(const convt_layer *layer);
 
 /*
- * y = act(x (*) w + b). x is (n, input.h, input.w, input.c) with n <= max_batch, y is (n, output). Overwrites y.
- * n = 0 is legal. Errors: CONVT_INVALID_SHAPE, naming x or y.
+ * y = act(x (*) w + b). x is (n, input.h, input.w, input.c) with n <= max_batch, y is (n, output).
+ * Overwrites y. n = 0 is legal. Errors: CONVT_INVALID_SHAPE, naming x or y.
  */
 CONVT_API convt_status convt_forward(convt_layer *layer, convt_const_view x, convt_view y);
 
-/* The same, and keeps the pre-activation in z (shape of y) for convt_backward_data of an activation that needs it. z may be
- * CONVT_NONE, and may be the same memory as y where the activation is linear. */
-CONVT_API convt_status convt_forward_z(convt_layer *layer, convt_const_view x, convt_view z, convt_view y);
+/* The same, and keeps the pre-activation in z (shape of y) for convt_backward_data of an activation
+ * that needs it. z may be CONVT_NONE, and may be the same memory as y where the activation is
+ * linear. */
+CONVT_API convt_status convt_forward_z(convt_layer *layer, convt_const_view x, convt_view z,
+                                       convt_view y);
 
 /*
- * Gradients of  sum(dy * y) + convt_layer_loss(y)  after convt_forward(x) gave y: overwrites dx (CONVT_NONE: not wanted), and
- * the layer's dw and db. Stateless: any number of times, after any other call, the same bits.
+ * Gradients of  sum(dy * y) + convt_layer_loss(y)  after convt_forward(x) gave y: overwrites dx
+ * (CONVT_NONE: not wanted), and the layer's dw and db. Stateless: any number of times, after any
+ * other call, the same bits.
  */
-CONVT_API convt_status convt_backward(convt_layer *layer, convt_const_view x, convt_const_view y, convt_const_view dy,
-                                      convt_view dx);
+CONVT_API convt_status convt_backward(convt_layer *layer, convt_const_view x, convt_const_view y,
+                                      convt_const_view dy, convt_view dx);
 
 /*
- * The two halves of convt_backward, for callers that cut a batch into chunks. The data half overwrites dx, dw, db with the
- * gradients of sum(dy*y) + activity regularization / divisor, where divisor is the size of the whole batch; z is what
- * convt_forward_z kept, or CONVT_NONE (then it is recomputed where the activation needs it). The weight half adds the
- * gradients of kernel and bias regularization to dw and db.
+ * The two halves of convt_backward, for callers that cut a batch into chunks. The data half
+ * overwrites dx, dw, db with the gradients of sum(dy*y) + activity regularization / divisor, where
+ * divisor is the size of the whole batch; z is what convt_forward_z kept, or CONVT_NONE (then it is
+ * recomputed where the activation needs it). The weight half adds the gradients of kernel and bias
+ * regularization to dw and db.
  */
-CONVT_API convt_status convt_backward_data(convt_layer *layer, convt_const_view x, convt_const_view z, convt_const_view y,
+CONVT_API convt_status convt_backward_data(convt_layer *layer, convt_const_view x,
+                                           convt_const_view z, convt_const_view y,
                                            convt_const_view dy, convt_view dx, double divisor);
 CONVT_API convt_status convt_backward_weights(convt_layer *layer);
 
 /*
- * Regularization losses. convt_layer_loss: kernel + bias + activity(y)/n, what Keras adds to the loss. Its two parts: the
- * weight terms, and activity(y) / divisor (0 where divisor is 0).
+ * Regularization losses. convt_layer_loss: kernel + bias + activity(y)/n, what Keras adds to the
+ * loss. Its two parts: the weight terms, and activity(y) / divisor (0 where divisor is 0).
  */
 CONVT_API convt_status convt_layer_loss(convt_layer *layer, convt_const_view y, double *loss);
 CONVT_API double convt_layer_weight_loss(convt_layer *layer);
-CONVT_API convt_status convt_layer_activity_loss(convt_layer *layer, convt_const_view y, double divisor, double *loss);
+CONVT_API convt_status convt_layer_activity_loss(convt_layer *layer, convt_const_view y,
+                                                 double divisor, double *loss);
 
-/* ---- parameters -------------------------------------------------------------------------------------------------- */
+/* ---- parameters ------------------------------------------------------------------------------ */
 
 /*
- * One trainable tensor, as an optimizer sees it. value and gradient point into the layer. Whoever writes value increments
- * *version afterwards (convt_layer_touch does it for both), or packed copies of the weights go stale.
+ * One trainable tensor, as an optimizer sees it. value and gradient point into the layer. Whoever
+ * writes value increments *version afterwards (convt_layer_touch does it for both), or packed
+ * copies of the weights go stale.
  */
 typedef struct convt_parameter {
     const char *owner;   /* the layer's name */
@@ -381,7 +326,8 @@ typedef struct convt_parameter {
     uint64_t *version;                  /* NULL where nobody caches */
 } convt_parameter;
 
-/* Fills rows[0] with the kernel and rows[1] with the bias, returns how many there are (1 or 2). Valid until reshape or destroy. */
+/* Fills rows[0] with the kernel and rows[1] with the bias, returns how many there are (1 or 2).
+ * Valid until reshape or destroy. */
 CONVT_API int convt_layer_parameters(convt_layer *layer, convt_parameter rows[2]);
 
 /* Copies values in. bias is refused where there is none. Errors: CONVT_INVALID_SHAPE. */
@@ -391,7 +337,8 @@ CONVT_API convt_status convt_layer_set_bias(convt_layer *layer, convt_const_view
 /* Says that parameters were written through the pointers of convt_layer_parameters. */
 CONVT_API void convt_layer_touch(convt_layer *layer);
 
-/* w = constraint(w) for any parameter row; what the optimizer calls after every update. NULL constraint: nothing. */
+/* w = constraint(w) for any parameter row; what the optimizer calls after every update. NULL
+ * constraint: nothing. */
 CONVT_API void convt_constraint_apply(const convt_parameter *parameter);
 
 #ifdef __cplusplus

@@ -1,9 +1,10 @@
 /*
  * Files: arrays (.npy, .npz), images (IDX, PNG, arrays), Keras JSON configs and models.
  *
- * Every reader checks sizes before it allocates and refuses with one sentence that names the file and the value; memory stays
- * near the size of the content. Every writer writes beside the target, syncs and renames, so that a file is complete or was
- * not touched. This library (convt_io) is the only one with dependencies: zlib, libpng, jansson, libzip.
+ * Every reader checks sizes before it allocates and refuses with one sentence that names the file
+ * and the value; memory stays near the size of the content. Every writer writes beside the target,
+ * syncs and renames, so that a file is complete or was not touched. This library (convt_io) is the
+ * only one with dependencies: zlib, libpng, jansson, libzip.
  */
 #ifndef CONVT_IO_H
 #define CONVT_IO_H
@@ -15,7 +16,7 @@
 extern "C" {
 #endif
 
-/* ---- arrays ---------------------------------------------------------------------------------------------------------- */
+/* ---- arrays ---------------------------------------------------------------------------------- */
 
 typedef enum convt_element {
     CONVT_ELEMENT_F32 = 0,
@@ -26,7 +27,8 @@ typedef enum convt_element {
 
 enum { CONVT_MAX_RANK = 8 };
 
-/* A C-ordered array that owns its memory (malloc). Released by convt_array_free; a zeroed one is empty and free to release. */
+/* A C-ordered array that owns its memory (malloc). Released by convt_array_free; a zeroed one is
+ * empty and free to release. */
 typedef struct convt_array {
     char name[128]; /* member name within an archive, without .npy; "" otherwise */
     convt_element element;
@@ -38,35 +40,45 @@ typedef struct convt_array {
 CONVT_API void convt_array_free(convt_array *array);
 CONVT_API int64_t convt_array_count(const convt_array *array); /* product of the shape */
 
-/* A rank 1..4 float array as a view: missing leading sizes are 1. Converts nothing; CONVT_INVALID_SHAPE for other elements. */
-CONVT_API convt_status convt_array_view(const convt_array *array, convt_view *view, convt_error *err);
+/* A rank 1..4 float array as a view: missing leading sizes are 1. Converts nothing;
+ * CONVT_INVALID_SHAPE for other elements. */
+CONVT_API convt_status convt_array_view(const convt_array *array, convt_view *view,
+                                        convt_error *err);
 
 /* In-place conversion of any element type to the given real type. */
 CONVT_API convt_status convt_array_convert(convt_array *array, convt_dtype dtype, convt_error *err);
 
-/* .npy format 1.0 to 3.0, C or Fortran order, either endianness: f4, f8 and every integer type. Writes 1.0, C order. */
+/* .npy format 1.0 to 3.0, C or Fortran order, either endianness: f4, f8 and every integer type.
+ * Writes 1.0, C order. */
 CONVT_API convt_status convt_npy_read(const char *path, convt_array *array, convt_error *err);
-CONVT_API convt_status convt_npy_write(const char *path, const convt_array *array, convt_error *err);
+CONVT_API convt_status convt_npy_write(const char *path, const convt_array *array,
+                                       convt_error *err);
 
-/* .npz: all members that end in .npy, in file order, and one text member (NULL where absent or not asked for). */
+/* .npz: all members that end in .npy, in file order, and one text member (NULL where absent or not
+ * asked for). */
 typedef struct convt_archive {
     convt_array *arrays;
     int count;
     char *text; /* zero-terminated; the member that `text_name` names */
 } convt_archive;
-CONVT_API convt_status convt_npz_read(const char *path, const char *text_name, convt_archive *archive, convt_error *err);
-CONVT_API convt_status convt_npz_write(const char *path, const convt_array arrays[], int count, const char *text_name,
-                                       const char *text, convt_error *err);
-CONVT_API const convt_array *convt_archive_find(const convt_archive *archive, const char *name); /* NULL: absent */
+CONVT_API convt_status convt_npz_read(const char *path, const char *text_name,
+                                      convt_archive *archive, convt_error *err);
+CONVT_API convt_status convt_npz_write(const char *path, const convt_array arrays[], int count,
+                                       const char *text_name, const char *text, convt_error *err);
+CONVT_API const convt_array *convt_archive_find(const convt_archive *archive,
+                                                const char *name); /* NULL: absent */
 CONVT_API void convt_archive_free(convt_archive *archive);
 
 /* A whole file: *data is malloc'ed, with a zero byte behind its *size bytes (size may be NULL). */
-CONVT_API convt_status convt_file_read(const char *path, char **data, size_t *size, convt_error *err);
+CONVT_API convt_status convt_file_read(const char *path, char **data, size_t *size,
+                                       convt_error *err);
 
-/* A whole file, written beside, synced, renamed. Only regular files are replaced, devices and pipes are refused. */
-CONVT_API convt_status convt_file_write(const char *path, const void *data, size_t size, convt_error *err);
+/* A whole file, written beside, synced, renamed. Only regular files are replaced, devices and pipes
+ * are refused. */
+CONVT_API convt_status convt_file_write(const char *path, const void *data, size_t size,
+                                        convt_error *err);
 
-/* ---- images ------------------------------------------------------------------------------------------------------------ */
+/* ---- images ---------------------------------------------------------------------------------- */
 
 /* count images of h x w x c (channels last), bytes 0..255 or floats as they were stored. */
 typedef struct convt_images {
@@ -75,21 +87,24 @@ typedef struct convt_images {
     void *data;
 } convt_images;
 
-/* SOURCE of the command: an .npy or .npz (member "images", "x" or the only one) of (count,h,w) or (count,h,w,c), an IDX file
- * (.gz too), or a folder of PNG files, in name order, all of one size. */
-CONVT_API convt_status convt_images_read(const char *source, convt_images *images, convt_error *err);
+/* SOURCE of the command: an .npy or .npz (member "images", "x" or the only one) of (count,h,w) or
+ * (count,h,w,c), an IDX file (.gz too), or a folder of PNG files, in name order, all of one size.
+ */
+CONVT_API convt_status convt_images_read(const char *source, convt_images *images,
+                                         convt_error *err);
 CONVT_API void convt_images_free(convt_images *images);
 
 /* PNG of h x w x c bytes, c = 1 or 3. convt_png_encode gives malloc'ed memory. */
-CONVT_API convt_status convt_png_encode(const uint8_t *pixels, int64_t h, int64_t w, int64_t c, uint8_t **png, size_t *size,
-                                        convt_error *err);
-CONVT_API convt_status convt_png_write(const char *path, const uint8_t *pixels, int64_t h, int64_t w, int64_t c, convt_error *err);
+CONVT_API convt_status convt_png_encode(const uint8_t *pixels, int64_t h, int64_t w, int64_t c,
+                                        uint8_t **png, size_t *size, convt_error *err);
+CONVT_API convt_status convt_png_write(const char *path, const uint8_t *pixels, int64_t h,
+                                       int64_t w, int64_t c, convt_error *err);
 
-/* ---- Keras configs and models ------------------------------------------------------------------------------------------ */
+/* ---- Keras configs and models ---------------------------------------------------------------- */
 
 /*
- * A model as files hold it: the layers' configs (strings and all owned by the spec) and weights where there are any.
- * layers[0].input is zero where the file does not say.
+ * A model as files hold it: the layers' configs (strings and all owned by the spec) and weights
+ * where there are any. layers[0].input is zero where the file does not say.
  */
 typedef struct convt_spec {
     int count;
@@ -98,21 +113,27 @@ typedef struct convt_spec {
     void *storage;
 } convt_spec;
 
-/* From Keras JSON: a Sequential object, a list of layers, or one layer (get_config() dict or serialized object). */
+/* From Keras JSON: a Sequential object, a list of layers, or one layer (get_config() dict or
+ * serialized object). */
 CONVT_API convt_status convt_spec_parse(const char *json, convt_spec *spec, convt_error *err);
 /* From an .npz with config.json inside, or a .json file. */
 CONVT_API convt_status convt_spec_read(const char *path, convt_spec *spec, convt_error *err);
 CONVT_API void convt_spec_free(convt_spec *spec);
 
-/* The Keras Sequential JSON of layers (malloc'ed, indented); what Keras' deserialize_keras_object accepts. */
-CONVT_API convt_status convt_spec_write(const convt_config layers[], int count, char **json, convt_error *err);
+/* The Keras Sequential JSON of layers (malloc'ed, indented); what Keras' deserialize_keras_object
+ * accepts. */
+CONVT_API convt_status convt_spec_write(const convt_config layers[], int count, char **json,
+                                        convt_error *err);
 
-/* Copies the spec's weights into a model made from it; every layer must be there with its shape, or none at all. */
-CONVT_API convt_status convt_spec_load_weights(const convt_spec *spec, convt_model *model, convt_error *err);
+/* Copies the spec's weights into a model made from it; every layer must be there with its shape, or
+ * none at all. */
+CONVT_API convt_status convt_spec_load_weights(const convt_spec *spec, convt_model *model,
+                                               convt_error *err);
 
-/* model.npz: config.json and every layer's weights. `layers` are the configs to write (the model's own, or with another
- * activation than the one trained). */
-CONVT_API convt_status convt_model_save(const char *path, convt_model *model, const convt_config layers[], convt_error *err);
+/* model.npz: config.json and every layer's weights. `layers` are the configs to write (the model's
+ * own, or with another activation than the one trained). */
+CONVT_API convt_status convt_model_save(const char *path, convt_model *model,
+                                        const convt_config layers[], convt_error *err);
 
 #ifdef __cplusplus
 }

@@ -4,11 +4,12 @@
  *     convt_model_forward (model, x);                      // y = the chain of layers
  *     convt_loss(&loss, target, convt_model_output(model), n, &value, dy);
  *     convt_model_backward(model, x, dy, CONVT_NONE);      // every dw, db
- *     convt_sgd_step(sgd);                                 // update, then kernel and bias constraints
+ *     convt_sgd_step(sgd);                                 // update, then constraints
  *
- * convt_fit is that loop with shuffling, partial last batches, validation, learned codes and callbacks. Everything is built
- * on the public functions of convt.h alone. The promises of convt.h hold here too: nothing allocates after creation, and
- * whole runs give the same bits for any number of threads.
+ * convt_fit is that loop with shuffling, partial last batches, validation, learned codes and
+ * callbacks. Everything is built on the public functions of convt.h alone. The promises of convt.h
+ * hold here too: nothing allocates after creation, and whole runs give the same bits for any number
+ * of threads.
  */
 #ifndef CONVT_TRAIN_H
 #define CONVT_TRAIN_H
@@ -19,19 +20,21 @@
 extern "C" {
 #endif
 
-/* ---- model: a chain of layers ------------------------------------------------------------------------------------ */
+/* ---- model: a chain of layers ---------------------------------------------------------------- */
 
 typedef struct convt_model convt_model;
 
 /*
- * Creates `count` layers, each fed by the one before. layers[0] gives input, max_batch, dtype, data_format, inference,
- * threads and allocator for all; in the others input may be zero (it is inferred; anything else must match), and dtype and
- * data_format must be the same. Layer i takes its initializers' seed from layers[0].seed and i. Unnamed layers are called
- * conv2d_transpose, conv2d_transpose_1, ...; names must differ. The layers lie in the model's arena, so convt_layer_reshape
- * of one finds no room beyond what it was created for. On failure *model is NULL and *err (may be NULL) names
- * "layers[i].field".
+ * Creates `count` layers, each fed by the one before. layers[0] gives input, max_batch, dtype,
+ * data_format, inference, threads and allocator for all; in the others input may be zero (it is
+ * inferred; anything else must match), and dtype and data_format must be the same. Layer i takes
+ * its initializers' seed from layers[0].seed and i. Unnamed layers are called conv2d_transpose,
+ * conv2d_transpose_1, ...; names must differ. The layers lie in the model's arena, so
+ * convt_layer_reshape of one finds no room beyond what it was created for. On failure *model is
+ * NULL and *err (may be NULL) names "layers[i].field".
  */
-CONVT_API convt_status convt_model_create(convt_model **model, const convt_config layers[], int count, convt_error *err);
+CONVT_API convt_status convt_model_create(convt_model **model, const convt_config layers[],
+                                          int count, convt_error *err);
 CONVT_API void convt_model_destroy(convt_model *model);
 
 /* Bytes that creation asks of the allocator in its one call; 0 where it would refuse. */
@@ -45,27 +48,32 @@ CONVT_API convt_layer *convt_model_layer(const convt_model *model, int index);
 /* Runs the chain on x (n <= max_batch samples) and keeps every activation in the model. */
 CONVT_API convt_status convt_model_forward(convt_model *model, convt_const_view x);
 
-/* The output of the last forward: (n, h, w, c), in the model's memory, valid until the next forward. */
+/* The output of the last forward: (n, h, w, c), in the model's memory, valid until the next
+ * forward. */
 CONVT_API convt_const_view convt_model_output(const convt_model *model);
 
 /*
- * Gradients of sum(dy * output) + regularization after a forward on the same x: overwrites dx (may be CONVT_NONE) and every
- * layer's dw and db. Refused where .inference. The data and weight halves are those of convt_backward_data and
- * convt_backward_weights over all layers; `divisor` is the size of the whole batch.
+ * Gradients of sum(dy * output) + regularization after a forward on the same x: overwrites dx (may
+ * be CONVT_NONE) and every layer's dw and db. Refused where .inference. The data and weight halves
+ * are those of convt_backward_data and convt_backward_weights over all layers; `divisor` is the
+ * size of the whole batch.
  */
-CONVT_API convt_status convt_model_backward(convt_model *model, convt_const_view x, convt_const_view dy, convt_view dx);
-CONVT_API convt_status convt_model_backward_data(convt_model *model, convt_const_view x, convt_const_view dy, convt_view dx,
+CONVT_API convt_status convt_model_backward(convt_model *model, convt_const_view x,
+                                            convt_const_view dy, convt_view dx);
+CONVT_API convt_status convt_model_backward_data(convt_model *model, convt_const_view x,
+                                                 convt_const_view dy, convt_view dx,
                                                  double divisor);
 CONVT_API convt_status convt_model_backward_weights(convt_model *model);
 
-/* Regularization losses: of the weights, and of the last forward's activations divided by `divisor`. */
+/* Regularization losses: of the weights, and of the last forward's activations divided by
+ * `divisor`. */
 CONVT_API double convt_model_weight_loss(convt_model *model);
 CONVT_API double convt_model_activity_loss(convt_model *model, double divisor);
 
 /* Fills rows (room for 2 * layer count), returns how many. */
 CONVT_API int convt_model_parameters(convt_model *model, convt_parameter rows[]);
 
-/* ---- losses -------------------------------------------------------------------------------------------------------- */
+/* ---- losses ---------------------------------------------------------------------------------- */
 
 typedef enum convt_loss_kind {
     CONVT_DEFAULT_LOSS = 0, /* mean_squared_error */
@@ -76,10 +84,12 @@ typedef enum convt_loss_kind {
 } convt_loss_kind;
 
 /*
- * from_logits: predictions are logits (Keras' from_logits; binary_crossentropy only). sigmoid_output: predictions are logits
- * of a model whose output is their sigmoid: the loss is computed from the logits, the squared error from the sigmoid. It goes
- * with every loss, by the chain rule where a loss has no form of its own over logits, and makes from_logits redundant.
- * custom: `element` returns the loss of one element and its derivative with respect to the prediction; several threads at once.
+ * from_logits: predictions are logits (Keras' from_logits; binary_crossentropy only).
+ * sigmoid_output: predictions are logits of a model whose output is their sigmoid: the loss is
+ * computed from the logits, the squared error from the sigmoid. It goes with every loss, by the
+ * chain rule where a loss has no form of its own over logits, and makes from_logits redundant.
+ * custom: `element` returns the loss of one element and its derivative with respect to the
+ * prediction; several threads at once.
  */
 typedef struct convt_loss_config {
     convt_loss_kind kind;
@@ -97,14 +107,16 @@ typedef struct convt_loss_value {
 } convt_loss_value;
 
 /*
- * Adds up loss and squared error of n samples of a batch of `batch` samples: *value = sums / (batch * h * w * c), so values of
- * the chunks of a batch add up to that of the batch. dy (shape of prediction; CONVT_NONE: not wanted) is overwritten with the
- * gradient of value->loss. Errors: CONVT_INVALID_ARGUMENT, CONVT_INVALID_SHAPE; *err may be NULL.
+ * Adds up loss and squared error of n samples of a batch of `batch` samples: *value = sums / (batch
+ * * h * w * c), so values of the chunks of a batch add up to that of the batch. dy (shape of
+ * prediction; CONVT_NONE: not wanted) is overwritten with the gradient of value->loss. Errors:
+ * CONVT_INVALID_ARGUMENT, CONVT_INVALID_SHAPE; *err may be NULL.
  */
-CONVT_API convt_status convt_loss(const convt_loss_config *loss, convt_const_view target, convt_const_view prediction,
-                                  int64_t batch, convt_loss_value *value, convt_view dy, convt_error *err);
+CONVT_API convt_status convt_loss(const convt_loss_config *loss, convt_const_view target,
+                                  convt_const_view prediction, int64_t batch,
+                                  convt_loss_value *value, convt_view dy, convt_error *err);
 
-/* ---- SGD ------------------------------------------------------------------------------------------------------------ */
+/* ---- SGD ------------------------------------------------------------------------------------- */
 
 typedef enum convt_schedule_kind {
     CONVT_CONSTANT_RATE = 0,
@@ -113,7 +125,8 @@ typedef enum convt_schedule_kind {
 #undef SCHEDULE
 } convt_schedule_kind;
 
-/* Keras' CosineDecay(learning_rate, decay_steps, alpha, warmup_target, warmup_steps); steps are optimizer steps. */
+/* Keras' CosineDecay(learning_rate, decay_steps, alpha, warmup_target, warmup_steps); steps are
+ * optimizer steps. */
 typedef struct convt_schedule {
     convt_schedule_kind kind;
     double decay_steps;
@@ -135,15 +148,16 @@ typedef struct convt_sgd_config {
 
 typedef struct convt_sgd convt_sgd;
 
-/* An optimizer over a list of parameters (copied; what they point to must outlive the optimizer), one step for all of them. */
-CONVT_API convt_status convt_sgd_create(convt_sgd **sgd, const convt_sgd_config *cfg, const convt_parameter rows[], int count,
-                                        convt_error *err);
+/* An optimizer over a list of parameters (copied; what they point to must outlive the optimizer),
+ * one step for all of them. */
+CONVT_API convt_status convt_sgd_create(convt_sgd **sgd, const convt_sgd_config *cfg,
+                                        const convt_parameter rows[], int count, convt_error *err);
 CONVT_API void convt_sgd_destroy(convt_sgd *sgd);
 
 /*
- * One step, in Keras' order: w -= w * weight_decay * rate; then w -= rate * g, or with momentum v = momentum * v - rate * g and
- * w += v (nesterov: w += momentum * v - rate * g); then every constraint; then iterations += 1. Rows that are not trainable are
- * left alone.
+ * One step, in Keras' order: w -= w * weight_decay * rate; then w -= rate * g, or with momentum v =
+ * momentum * v - rate * g and w += v (nesterov: w += momentum * v - rate * g); then every
+ * constraint; then iterations += 1. Rows that are not trainable are left alone.
  */
 CONVT_API void convt_sgd_step(convt_sgd *sgd);
 
@@ -154,44 +168,52 @@ CONVT_API double convt_sgd_learning_rate(const convt_sgd *sgd);
 /* The rate of a config at a step, without an optimizer. */
 CONVT_API double convt_schedule_rate(const convt_sgd_config *cfg, int64_t step);
 
-/* ---- the training loop ---------------------------------------------------------------------------------------------- */
+/* ---- the training loop ----------------------------------------------------------------------- */
 
 /*
- * Where samples come from. gather writes samples index[0..n) into the rows of x and y; x.data is NULL where inputs are
- * learned codes. It is called from one thread and returns CONVT_OK, or a status that ends the fit.
+ * Where samples come from. gather writes samples index[0..n) into the rows of x and y; x.data is
+ * NULL where inputs are learned codes. It is called from one thread and returns CONVT_OK, or a
+ * status that ends the fit.
  */
 typedef struct convt_dataset {
     int64_t count;
-    convt_status (*gather)(void *context, const int64_t *index, int64_t n, convt_view x, convt_view y);
+    convt_status (*gather)(void *context, const int64_t *index, int64_t n, convt_view x,
+                           convt_view y);
     void *context;
 } convt_dataset;
 
-/* A dataset over two arrays in memory: {x.n, convt_arrays_gather, &arrays}. x.data is NULL with learned codes. */
+/* A dataset over two arrays in memory: {x.n, convt_arrays_gather, &arrays}. x.data is NULL with
+ * learned codes. */
 typedef struct convt_arrays {
     convt_const_view x, y;
 } convt_arrays;
-CONVT_API convt_status convt_arrays_gather(void *arrays, const int64_t *index, int64_t n, convt_view x, convt_view y);
+CONVT_API convt_status convt_arrays_gather(void *arrays, const int64_t *index, int64_t n,
+                                           convt_view x, convt_view y);
 
 /*
- * Learned inputs: every sample's code (1, 1, D) descends along dx of its own loss averaged over elements:
- * code -= learning_rate * d(sample loss)/d(code). With fix_first, component 0 (the first number of a code) stays as it is.
- * Codes of held-out samples descend too, on the same weights, which they do not touch: without codes of their own their loss
- * would mean nothing.
+ * Learned inputs: every sample's code (1, 1, D) descends along dx of its own loss averaged over
+ * elements: code -= learning_rate * d(sample loss)/d(code). With fix_first, component 0 (the first
+ * number of a code) stays as it is. Codes of held-out samples descend too, on the same weights,
+ * which they do not touch: without codes of their own their loss would mean nothing.
  */
 typedef struct convt_codes {
-    convt_view values; /* (count, h, w, D): the model's input for each sample; data NULL: no learned codes */
+    /* (count, h, w, D): the model's input for each sample; data NULL: no learned codes */
+    convt_view values;
     double learning_rate;
     bool fix_first;
 } convt_codes;
 
 /*
- * The start that lets plain SGD learn codes: a random projection of each sample's target, every component standardized over
- * the samples; with fix_first component 0 is 1. `target` is the shape of one y. Takes scratch from the allocator and gives it back.
+ * The start that lets plain SGD learn codes: a random projection of each sample's target, every
+ * component standardized over the samples; with fix_first component 0 is 1. `target` is the shape
+ * of one y. Takes scratch from the allocator and gives it back.
  */
-CONVT_API convt_status convt_codes_start(const convt_codes *codes, const convt_dataset *data, convt_shape target, uint64_t seed,
-                                         int threads, const convt_allocator *allocator, convt_error *err);
+CONVT_API convt_status convt_codes_start(const convt_codes *codes, const convt_dataset *data,
+                                         convt_shape target, uint64_t seed, int threads,
+                                         const convt_allocator *allocator, convt_error *err);
 
-/* What callbacks see. Means run over the epoch so far, as Keras prints them; epochs and batches count from 1. */
+/* What callbacks see. Means run over the epoch so far, as Keras prints them; epochs and batches
+ * count from 1. */
 typedef struct convt_progress {
     int64_t epoch, epochs;
     int64_t batch, batches;
@@ -201,16 +223,17 @@ typedef struct convt_progress {
     double learning_rate;     /* of the last step */
 } convt_progress;
 
-/* Callbacks return true to go on; false ends the fit with CONVT_STOPPED after the present batch or epoch, and another
- * convt_fit goes on from there with the same bits. */
+/* Callbacks return true to go on; false ends the fit with CONVT_STOPPED after the present batch or
+ * epoch, and another convt_fit goes on from there with the same bits. */
 typedef struct convt_trainer_config {
-    convt_model *model; /* borrowed, as are sgd and codes.values; its max_batch bounds the leaf, see convt_leaf_size */
+    /* borrowed, as are sgd and codes.values; its max_batch bounds the leaf, see convt_leaf_size */
+    convt_model *model;
     convt_sgd *sgd;
     convt_loss_config loss;
     convt_dataset data;
     convt_codes codes;
     int64_t epochs;
-    int64_t batch_size; /* default 32 */
+    int64_t batch_size;      /* default 32 */
     double validation_split; /* the last fraction of the samples, before shuffling; in [0, 1) */
     bool no_shuffle;
     uint64_t seed;
@@ -222,32 +245,39 @@ typedef struct convt_trainer_config {
 
 typedef struct convt_trainer convt_trainer;
 
-CONVT_API convt_status convt_trainer_create(convt_trainer **trainer, const convt_trainer_config *cfg, convt_error *err);
+CONVT_API convt_status convt_trainer_create(convt_trainer **trainer,
+                                            const convt_trainer_config *cfg, convt_error *err);
 CONVT_API void convt_trainer_destroy(convt_trainer *trainer);
 CONVT_API const convt_error *convt_trainer_error(const convt_trainer *trainer);
 
 /*
- * Samples per leaf. A batch is cut into leaves of this many samples (the last may be smaller), each leaf runs forward, loss and
- * the data half of backward, and gradients and losses of the leaves are added in a fixed binary tree. A function of batch size
- * and parameter bytes (values of all layers) alone: 16 leaves for small models, one where parameters are large.
+ * Samples per leaf. A batch is cut into leaves of this many samples (the last may be smaller), each
+ * leaf runs forward, loss and the data half of backward, and gradients and losses of the leaves are
+ * added in a fixed binary tree. A function of batch size and parameter bytes (values of all layers)
+ * alone: 16 leaves for small models, one where parameters are large.
  */
 CONVT_API int64_t convt_leaf_size(int64_t batch_size, size_t parameter_bytes);
 
 /*
- * Trains until `epochs` are done, from wherever the state stands. CONVT_NOT_FINITE: the loss of a batch is NaN or infinite; no
- * step was taken for it, the error names epoch and batch. CONVT_STOPPED: a callback said so. Any status of gather.
+ * Trains until `epochs` are done, from wherever the state stands. CONVT_NOT_FINITE: the loss of a
+ * batch is NaN or infinite; no step was taken for it, the error names epoch and batch.
+ * CONVT_STOPPED: a callback said so. Any status of gather.
  */
 CONVT_API convt_status convt_fit(convt_trainer *trainer);
 
-/* Means of loss (regularization included) and mse over samples first .. first + count, without training. */
-CONVT_API convt_status convt_evaluate(convt_trainer *trainer, int64_t first, int64_t count, convt_loss_value *value);
+/* Means of loss (regularization included) and mse over samples first .. first + count, without
+ * training. */
+CONVT_API convt_status convt_evaluate(convt_trainer *trainer, int64_t first, int64_t count,
+                                      convt_loss_value *value);
 
 /*
- * Everything that a run continues from, as named arrays in the objects' own memory: "<layer>/kernel", "<layer>/bias",
- * "sgd/velocity/<i>" (of trainable parameters, with momentum), "codes", and the counters as float64 scalars: "sgd/iterations",
- * "epoch" (epochs done), and of the epoch under way "batch", "loss_sum" and "mse_sum". Saving them between two batches (from a
- * callback, or after convt_fit) and refilling them later continues bit for bit. Fills at most `room` rows, returns how many
- * there are. After refilling, call convt_trainer_restored, which takes counters that make no sense as 0.
+ * Everything that a run continues from, as named arrays in the objects' own memory:
+ * "<layer>/kernel", "<layer>/bias", "sgd/velocity/<i>" (of trainable parameters, with momentum),
+ * "codes", and the counters as float64 scalars: "sgd/iterations", "epoch" (epochs done), and of the
+ * epoch under way "batch", "loss_sum" and "mse_sum". Saving them between two batches (from a
+ * callback, or after convt_fit) and refilling them later continues bit for bit. Fills at most
+ * `room` rows, returns how many there are. After refilling, call convt_trainer_restored, which
+ * takes counters that make no sense as 0.
  */
 typedef struct convt_state {
     char name[96];

@@ -1,8 +1,9 @@
 /*
  * gather, in registers:   c[r][j] = bias[j] + sum over runs, k of a[r][run.a + k] * b[run.b + k][j]
  *
- * gemm: vector lanes are columns. A row of the panel is loaded once and meets one broadcast per row of the tile.
- * dot: vector lanes are k. Rows x columns accumulators, one transposed reduction at the end.
+ * gemm: vector lanes are columns. A row of the panel is loaded once and meets one broadcast per row
+ * of the tile. dot: vector lanes are k. Rows x columns accumulators, one transposed reduction at
+ * the end.
  */
 #ifndef CONVT_GATHER_H
 #define CONVT_GATHER_H
@@ -10,59 +11,51 @@
 #include "kernel.h"
 #include "vector.h"
 
-INLINE void gemm(int rows, int vectors, const real *const a[], const struct run *runs, int64_t count, const real *b,
-                 const real *bias, const struct finish *finish, real *const c[])
+INLINE void gemm(int rows, int vectors, const real *const a[], const struct run *runs,
+                 int64_t count, const real *b, const real *bias, const struct finish *finish,
+                 real *const c[])
 {
     vec sum[KERNEL_MAX_ROWS][KERNEL_MAX_VECTORS];
     UNROLL
-    for (int r = 0; r < rows; r++)
-        UNROLL
-        for (int v = 0; v < vectors; v++)
-            sum[r][v] = bias ? v_load(bias + v * LANES) : v_splat(0);
+    for (int r = 0; r < rows; r++) UNROLL
+    for (int v = 0; v < vectors; v++) sum[r][v] = bias ? v_load(bias + v * LANES) : v_splat(0);
 
     for (const struct run *run = runs; run < runs + count; run++) {
         const real *row[KERNEL_MAX_ROWS];
         UNROLL
-        for (int r = 0; r < rows; r++)
-            row[r] = a[r] + run->a;
+        for (int r = 0; r < rows; r++) row[r] = a[r] + run->a;
         const real *panel = b + run->b * (vectors * LANES);
         for (int64_t k = 0; k < run->k; k++, panel += vectors * LANES) {
             vec w[KERNEL_MAX_VECTORS];
             UNROLL
-            for (int v = 0; v < vectors; v++)
-                w[v] = v_load(panel + v * LANES);
+            for (int v = 0; v < vectors; v++) w[v] = v_load(panel + v * LANES);
             UNROLL
             for (int r = 0; r < rows; r++) {
                 vec x = v_splat(row[r][k]);
                 UNROLL
-                for (int v = 0; v < vectors; v++)
-                    sum[r][v] += x * w[v];
+                for (int v = 0; v < vectors; v++) sum[r][v] += x * w[v];
             }
         }
     }
 
     if (finish->f) {
-        real tile[KERNEL_MAX_ROWS * KERNEL_MAX_VECTORS * LANES] __attribute__((aligned(CONVT_VECTOR_BYTES)));
+        real tile[KERNEL_MAX_ROWS * KERNEL_MAX_VECTORS * LANES]
+            __attribute__((aligned(CONVT_VECTOR_BYTES)));
         UNROLL
-        for (int r = 0; r < rows; r++)
-            UNROLL
-            for (int v = 0; v < vectors; v++)
-                v_store(tile + (r * vectors + v) * LANES, sum[r][v]);
+        for (int r = 0; r < rows; r++) UNROLL
+        for (int v = 0; v < vectors; v++) v_store(tile + (r * vectors + v) * LANES, sum[r][v]);
         finish->f(&finish->params, rows * vectors * LANES, tile, tile);
         UNROLL
-        for (int r = 0; r < rows; r++)
-            UNROLL
-            for (int v = 0; v < vectors; v++)
-                sum[r][v] = v_load(tile + (r * vectors + v) * LANES);
+        for (int r = 0; r < rows; r++) UNROLL
+        for (int v = 0; v < vectors; v++) sum[r][v] = v_load(tile + (r * vectors + v) * LANES);
     }
     UNROLL
-    for (int r = 0; r < rows; r++)
-        UNROLL
-        for (int v = 0; v < vectors; v++)
-            v_store(c[r] + v * LANES, sum[r][v]);
+    for (int r = 0; r < rows; r++) UNROLL
+    for (int v = 0; v < vectors; v++) v_store(c[r] + v * LANES, sum[r][v]);
 }
 
-/* Lane l of the result is the sum over the lanes of sum[l]: log2(LANES) rounds that halve the number of vectors. */
+/* Lane l of the result is the sum over the lanes of sum[l]: log2(LANES) rounds that halve the
+ * number of vectors. */
 INLINE vec reduce_lanes(vec sum[LANES])
 {
     UNROLL
@@ -75,19 +68,19 @@ INLINE vec reduce_lanes(vec sum[LANES])
         }
         UNROLL
         for (int i = 0; i < half; i++)
-            sum[i] = v_shuffle(sum[i], sum[i + half], keep) + v_shuffle(sum[i], sum[i + half], cross);
+            sum[i] = v_shuffle(sum[i], sum[i + half], keep) +
+                     v_shuffle(sum[i], sum[i + half], cross);
     }
     return sum[0];
 }
 
-INLINE void dot(int rows, int columns, const real *const a[], const struct run *runs, int64_t count, const real *b,
-                int64_t stride, const real *bias, real *c)
+INLINE void dot(int rows, int columns, const real *const a[], const struct run *runs, int64_t count,
+                const real *b, int64_t stride, const real *bias, real *c)
 {
     enum { ROUND = KERNEL_MAX_DOTS + KERNEL_MAX_LANES };
     vec sum[ROUND];
     UNROLL
-    for (int i = 0; i < ROUND; i++)
-        sum[i] = v_splat(0);
+    for (int i = 0; i < ROUND; i++) sum[i] = v_splat(0);
 
     for (const struct run *run = runs; run < runs + count; run++) {
         const real *w_row = b + run->b;
@@ -95,14 +88,12 @@ INLINE void dot(int rows, int columns, const real *const a[], const struct run *
         for (; k + LANES <= run->k; k += LANES) {
             vec w[KERNEL_MAX_COLUMNS];
             UNROLL
-            for (int j = 0; j < columns; j++)
-                w[j] = v_load(w_row + j * stride + k);
+            for (int j = 0; j < columns; j++) w[j] = v_load(w_row + j * stride + k);
             UNROLL
             for (int r = 0; r < rows; r++) {
                 vec x = v_load(a[r] + run->a + k);
                 UNROLL
-                for (int j = 0; j < columns; j++)
-                    sum[r * columns + j] += x * w[j];
+                for (int j = 0; j < columns; j++) sum[r * columns + j] += x * w[j];
             }
         }
         if (k < run->k) {
@@ -114,8 +105,7 @@ INLINE void dot(int rows, int columns, const real *const a[], const struct run *
             for (int r = 0; r < rows; r++) {
                 vec x = v_load_part(a[r] + run->a + k, run->k - k);
                 UNROLL
-                for (int j = 0; j < columns; j++)
-                    sum[r * columns + j] += x * w[j];
+                for (int j = 0; j < columns; j++) sum[r * columns + j] += x * w[j];
             }
         }
     }

@@ -1,15 +1,19 @@
 /*
- * The contract between the layer and the kernels: register tiles over plain pointers. Kernels know no layer, no shapes and
- * no threads. Each (ISA, real) unit exports one const table of this type; everything in it is reached through the table.
+ * The contract between the layer and the kernels: register tiles over plain pointers. Kernels know
+ * no layer, no shapes and no threads. Each (ISA, real) unit exports one const table of this type;
+ * everything in it is reached through the table.
  *
  * Two contractions cover every pass:
  *
- *   gather   c[r][j] = bias[j] + sum over runs and k of  a[r][run.a + k] * b[run.b + k][j]         forward and dx
- *   outer    out[r][j] (+)= sum over segments and i of  v[row[r] + i * vs] * u[column[j] + i * us]    dw
+ *   gather (forward, dx)
+ *       c[r][j] = bias[j] + sum over runs and k of  a[r][run.a + k] * b[run.b + k][j]
+ *   outer (dw)
+ *       out[r][j] (+)= sum over segments and i of  v[row[r] + i * vs] * u[column[j] + i * us]
  *
- * gather comes in two shapes: `gemm` holds the columns j in vector lanes (wide), `dot` holds k in vector lanes and reduces
- * once at the end (few columns). Every element is summed in the order of runs and k, whatever tile it falls into: `gemm`
- * gives the same bits for any number of rows, which is why outputs do not depend on how work was cut.
+ * gather comes in two shapes: `gemm` holds the columns j in vector lanes (wide), `dot` holds k in
+ * vector lanes and reduces once at the end (few columns). Every element is summed in the order of
+ * runs and k, whatever tile it falls into: `gemm` gives the same bits for any number of rows, which
+ * is why outputs do not depend on how work was cut.
  */
 #ifndef CONVT_KERNEL_H
 #define CONVT_KERNEL_H
@@ -31,9 +35,10 @@ struct segment {
 };
 
 /* y = f(z), and dz = dy * f'(z, y); any arrays may be the same. */
-typedef void activate_kernel(const struct activation_params *p, int64_t count, const real *z, real *y);
-typedef void slope_kernel(const struct activation_params *p, int64_t count, const real *z, const real *y, const real *dy,
-                          real *dz);
+typedef void activate_kernel(const struct activation_params *p, int64_t count, const real *z,
+                             real *y);
+typedef void slope_kernel(const struct activation_params *p, int64_t count, const real *z,
+                          const real *y, const real *dy, real *dz);
 
 /* What happens to a tile before it is stored: NULL f leaves it as it is. */
 struct finish {
@@ -41,18 +46,21 @@ struct finish {
     struct activation_params params;
 };
 
-/* b: a panel, `vectors` vectors a row of k; c[r] receives vectors * lanes elements. bias may be NULL. */
-typedef void gemm_kernel(const real *const a[], const struct run *runs, int64_t count, const real *b, const real *bias,
-                         const struct finish *finish, real *const c[]);
+/* b: a panel, `vectors` vectors a row of k; c[r] receives vectors * lanes elements. bias may be
+ * NULL. */
+typedef void gemm_kernel(const real *const a[], const struct run *runs, int64_t count,
+                         const real *b, const real *bias, const struct finish *finish,
+                         real *const c[]);
 
-/* b: one row of all k per column, `stride` apart; c receives rows x columns elements, contiguous. bias may be NULL. */
-typedef void dot_kernel(const real *const a[], const struct run *runs, int64_t count, const real *b, int64_t stride,
-                        const real *bias, real *c);
+/* b: one row of all k per column, `stride` apart; c receives rows x columns elements, contiguous.
+ * bias may be NULL. */
+typedef void dot_kernel(const real *const a[], const struct run *runs, int64_t count, const real *b,
+                        int64_t stride, const real *bias, real *c);
 
-/* row: an offset in v per row; column: an offset in u per vector; rows of out are `stride` apart and are overwritten, or added
- * to. */
-typedef void outer_kernel(const struct segment *segments, int64_t count, const int64_t *row, const int64_t *column, real *out,
-                          int64_t stride, bool add);
+/* row: an offset in v per row; column: an offset in u per vector; rows of out are `stride` apart
+ * and are overwritten, or added to. */
+typedef void outer_kernel(const struct segment *segments, int64_t count, const int64_t *row,
+                          const int64_t *column, real *out, int64_t stride, bool add);
 
 struct kernels {
     struct tile_sizes tiles;

@@ -1,9 +1,10 @@
 /*
- * The one unit that is compiled per ISA and per real: it instantiates the register tiles that fit this ISA's registers and
- * exports them as one const table. Everything else in here is static.
+ * The one unit that is compiled per ISA and per real: it instantiates the register tiles that fit
+ * this ISA's registers and exports them as one const table. Everything else in here is static.
  *
- * Tile sizes: a gemm or outer tile holds rows x vectors accumulators and needs 8 of them to hide the latency of two FMA
- * units; more rows share a loaded vector, more vectors share a broadcast. Sixteen registers: 6 x 2; thirty-two: 6 x 4.
+ * Tile sizes: a gemm or outer tile holds rows x vectors accumulators and needs 8 of them to hide
+ * the latency of two FMA units; more rows share a loaded vector, more vectors share a broadcast.
+ * Sixteen registers: 6 x 2; thirty-two: 6 x 4.
  */
 #include "outer.h"
 
@@ -14,24 +15,35 @@
 
 enum { WIDE = CONVT_VECTOR_REGISTERS >= 32, DOTS = WIDE ? 24 : 12 };
 
-#define GEMM_ARGUMENTS                                                                                                 \
-    const real *const a[], const struct run *runs, int64_t count, const real *b, const real *bias,             \
+#define GEMM_ARGUMENTS                                                                             \
+    const real *const a[], const struct run *runs, int64_t count, const real *b, const real *bias, \
         const struct finish *finish, real *const c[]
-#define OUTER_ARGUMENTS                                                                                                \
-    const struct segment *segments, int64_t count, const int64_t *row, const int64_t *column, real *out,              \
-        int64_t stride, bool add
-#define DOT_ARGUMENTS                                                                                                  \
-    const real *const a[], const struct run *runs, int64_t count, const real *b, int64_t stride, const real *bias, real *c
+#define OUTER_ARGUMENTS                                                                       \
+    const struct segment *segments, int64_t count, const int64_t *row, const int64_t *column, \
+        real *out, int64_t stride, bool add
+#define DOT_ARGUMENTS                                                                            \
+    const real *const a[], const struct run *runs, int64_t count, const real *b, int64_t stride, \
+        const real *bias, real *c
 
-#define TILE(rows, vectors)                                                                                            \
-    static void gemm_##rows##x##vectors(GEMM_ARGUMENTS) { gemm(rows, vectors, a, runs, count, b, bias, finish, c); }           \
-    static void outer_##rows##x##vectors(OUTER_ARGUMENTS) { outer(rows, vectors, segments, count, row, column, out, stride, add); }
+#define TILE(rows, vectors)                                                   \
+    static void gemm_##rows##x##vectors(GEMM_ARGUMENTS)                       \
+    {                                                                         \
+        gemm(rows, vectors, a, runs, count, b, bias, finish, c);              \
+    }                                                                         \
+    static void outer_##rows##x##vectors(OUTER_ARGUMENTS)                     \
+    {                                                                         \
+        outer(rows, vectors, segments, count, row, column, out, stride, add); \
+    }
 
-#define DOT(columns)                                                                                                   \
-    static void dot_##columns(DOT_ARGUMENTS) { dot(DOT_ROWS_##columns, columns, a, runs, count, b, stride, bias, c); }
+#define DOT(columns)                                                          \
+    static void dot_##columns(DOT_ARGUMENTS)                                  \
+    {                                                                         \
+        dot(DOT_ROWS_##columns, columns, a, runs, count, b, stride, bias, c); \
+    }
 
-#define SIX_ROWS(vectors)                                                                                              \
-    TILE(1, vectors) TILE(2, vectors) TILE(3, vectors) TILE(4, vectors) TILE(5, vectors) TILE(6, vectors)
+#define SIX_ROWS(vectors) \
+    TILE(1, vectors)      \
+    TILE(2, vectors) TILE(3, vectors) TILE(4, vectors) TILE(5, vectors) TILE(6, vectors)
 #define EIGHT_ROWS(vectors) SIX_ROWS(vectors) TILE(7, vectors) TILE(8, vectors)
 
 EIGHT_ROWS(1)
@@ -43,7 +55,8 @@ SIX_ROWS(4)
 SIX_ROWS(2)
 #endif
 
-/* One column: as many rows as reduce to whole vectors; more columns: as many rows as registers hold. */
+/* One column: as many rows as reduce to whole vectors; more columns: as many rows as registers
+ * hold. */
 enum {
     DOT_ROWS_1 = LANES > 8 ? 16 : 8,
     DOT_ROWS_2 = DOTS / 2,
@@ -55,15 +68,27 @@ DOT(2)
 DOT(3)
 DOT(4)
 
-#define ROWS_6(kind, vectors)                                                                                          \
-    NULL, kind##_1x##vectors, kind##_2x##vectors, kind##_3x##vectors, kind##_4x##vectors, kind##_5x##vectors,          \
-        kind##_6x##vectors
+#define ROWS_6(kind, vectors)                                                             \
+    NULL, kind##_1x##vectors, kind##_2x##vectors, kind##_3x##vectors, kind##_4x##vectors, \
+        kind##_5x##vectors, kind##_6x##vectors
 #define ROWS_8(kind, vectors) ROWS_6(kind, vectors), kind##_7x##vectors, kind##_8x##vectors
 
 #if CONVT_VECTOR_REGISTERS >= 32
-#define TILES(kind) {{NULL}, {ROWS_8(kind, 1)}, {ROWS_8(kind, 2)}, {ROWS_6(kind, 3)}, {ROWS_6(kind, 4)}}
+#define TILES(kind)                                                      \
+    {                                                                    \
+        {NULL}, {ROWS_8(kind, 1)}, {ROWS_8(kind, 2)}, {ROWS_6(kind, 3)}, \
+        {                                                                \
+            ROWS_6(kind, 4)                                              \
+        }                                                                \
+    }
 #else
-#define TILES(kind) {{NULL}, {ROWS_8(kind, 1)}, {ROWS_6(kind, 2)}}
+#define TILES(kind)                \
+    {                              \
+        {NULL}, {ROWS_8(kind, 1)}, \
+        {                          \
+            ROWS_6(kind, 2)        \
+        }                          \
+    }
 #endif
 
 static gemm_kernel *const gemm_tiles[][KERNEL_MAX_ROWS + 1] = TILES(gemm);

@@ -1,8 +1,9 @@
 /*
- * outer, in registers:   out[r][j] (+)= sum over segments and i of v[row[r] + i * vs] * u[column[j] + i * us]
+ * outer, in registers:   out[r][j] (+)= sum over segments and i of v[row[r] + i * vs] * u[column[j]
+ * + i * us]
  *
- * Vector lanes run along u (usually input channels), rows are broadcasts from v (usually filters or taps x filters). Nothing
- * is packed: both operands are read where they lie.
+ * Vector lanes run along u (usually input channels), rows are broadcasts from v (usually filters or
+ * taps x filters). Nothing is packed: both operands are read where they lie.
  */
 #ifndef CONVT_OUTER_H
 #define CONVT_OUTER_H
@@ -11,44 +12,38 @@
 
 #include "gather.h"
 
-INLINE void outer(int rows, int vectors, const struct segment *segments, int64_t count, const int64_t *row,
-                  const int64_t *column, real *out, int64_t stride, bool add)
+INLINE void outer(int rows, int vectors, const struct segment *segments, int64_t count,
+                  const int64_t *row, const int64_t *column, real *out, int64_t stride, bool add)
 {
     vec sum[KERNEL_MAX_ROWS][KERNEL_MAX_VECTORS];
     UNROLL
-    for (int r = 0; r < rows; r++)
-        UNROLL
-        for (int j = 0; j < vectors; j++)
-            sum[r][j] = v_splat(0);
+    for (int r = 0; r < rows; r++) UNROLL
+    for (int j = 0; j < vectors; j++) sum[r][j] = v_splat(0);
 
     for (const struct segment *s = segments; s < segments + count; s++) {
         const real *v[KERNEL_MAX_ROWS], *u[KERNEL_MAX_VECTORS];
         UNROLL
-        for (int r = 0; r < rows; r++)
-            v[r] = s->v + row[r];
+        for (int r = 0; r < rows; r++) v[r] = s->v + row[r];
         UNROLL
-        for (int j = 0; j < vectors; j++)
-            u[j] = s->u + column[j];
+        for (int j = 0; j < vectors; j++) u[j] = s->u + column[j];
         for (int64_t i = s->count, at = 0, from = 0; i > 0; i--, at += s->vs, from += s->us) {
             vec x[KERNEL_MAX_VECTORS];
             UNROLL
-            for (int j = 0; j < vectors; j++)
-                x[j] = v_load(u[j] + from);
+            for (int j = 0; j < vectors; j++) x[j] = v_load(u[j] + from);
             UNROLL
             for (int r = 0; r < rows; r++) {
                 vec d = v_splat(v[r][at]);
                 UNROLL
-                for (int j = 0; j < vectors; j++)
-                    sum[r][j] += d * x[j];
+                for (int j = 0; j < vectors; j++) sum[r][j] += d * x[j];
             }
         }
     }
 
     UNROLL
-    for (int r = 0; r < rows; r++)
-        UNROLL
-        for (int j = 0; j < vectors; j++)
-            v_store(out + r * stride + j * LANES, add ? v_load(out + r * stride + j * LANES) + sum[r][j] : sum[r][j]);
+    for (int r = 0; r < rows; r++) UNROLL
+    for (int j = 0; j < vectors; j++)
+        v_store(out + r * stride + j * LANES,
+                add ? v_load(out + r * stride + j * LANES) + sum[r][j] : sum[r][j]);
 }
 
 #endif

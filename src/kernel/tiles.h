@@ -1,5 +1,6 @@
 /*
- * What planning needs to know of the kernels, whatever their precision: tile sizes, and the unit of a gather.
+ * What planning needs to know of the kernels, whatever their precision: tile sizes, and the unit of
+ * a gather.
  */
 #ifndef CONVT_TILES_H
 #define CONVT_TILES_H
@@ -7,7 +8,13 @@
 #include <stdint.h>
 
 /* Capacities over all ISAs; a unit uses what its registers allow. */
-enum { KERNEL_MAX_ROWS = 8, KERNEL_MAX_VECTORS = 4, KERNEL_MAX_COLUMNS = 4, KERNEL_MAX_LANES = 16, KERNEL_MAX_DOTS = 24 };
+enum {
+    KERNEL_MAX_ROWS = 8,
+    KERNEL_MAX_VECTORS = 4,
+    KERNEL_MAX_COLUMNS = 4,
+    KERNEL_MAX_LANES = 16,
+    KERNEL_MAX_DOTS = 24
+};
 
 struct tile_sizes {
     int lanes;                            /* reals in a vector */
@@ -16,7 +23,8 @@ struct tile_sizes {
     int dot_rows[KERNEL_MAX_COLUMNS + 1]; /* [columns]: rows of a dot tile; always full */
 };
 
-/* A stretch of a gather that is contiguous in memory: k elements at a[r] + a meet the rows b .. b + k of the panel. */
+/* A stretch of a gather that is contiguous in memory: k elements at a[r] + a meet the rows b .. b +
+ * k of the panel. */
 struct run {
     int64_t a, b, k;
 };

@@ -1,5 +1,6 @@
 /*
- * vec: as many reals as CONVT_VECTOR_BYTES holds, over GCC vector extensions, so that one source serves every ISA.
+ * vec: as many reals as CONVT_VECTOR_BYTES holds, over GCC vector extensions, so that one source
+ * serves every ISA.
  */
 #ifndef CONVT_VECTOR_H
 #define CONVT_VECTOR_H
@@ -10,7 +11,8 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* In front of a loop whose bounds are constants once its function is inlined: a register tile must have no loop left. */
+/* In front of a loop whose bounds are constants once its function is inlined: a register tile must
+ * have no loop left. */
 #ifdef __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
@@ -20,8 +22,10 @@
 enum { LANES = CONVT_VECTOR_BYTES / (int)sizeof(real) };
 
 typedef real vec __attribute__((vector_size(CONVT_VECTOR_BYTES)));
-typedef real_bits vec_bits __attribute__((vector_size(CONVT_VECTOR_BYTES))); /* comparison results: all ones or zero */
-typedef real loose_vec __attribute__((vector_size(CONVT_VECTOR_BYTES), aligned(sizeof(real)), may_alias)); /* anywhere */
+typedef real_bits vec_bits
+    __attribute__((vector_size(CONVT_VECTOR_BYTES))); /* comparison results: all ones or zero */
+typedef real loose_vec __attribute__((vector_size(CONVT_VECTOR_BYTES), aligned(sizeof(real)),
+                                      may_alias)); /* anywhere */
 
 INLINE vec v_load(const real *p)
 {
@@ -38,14 +42,14 @@ INLINE vec v_splat(real a)
     return a - (vec){0}; /* folds to one broadcast; -0.0 survives, unlike a + 0 */
 }
 
-/* Lane l is lane index[l] of a and b laid end to end; index holds constants once loops are unrolled. */
+/* Lane l is lane index[l] of a and b laid end to end; index holds constants once loops are
+ * unrolled. */
 INLINE vec v_shuffle(vec a, vec b, vec_bits index)
 {
 #ifdef __clang__
     vec r;
     UNROLL
-    for (int l = 0; l < LANES; l++)
-        r[l] = index[l] < LANES ? a[index[l]] : b[index[l] - LANES];
+    for (int l = 0; l < LANES; l++) r[l] = index[l] < LANES ? a[index[l]] : b[index[l] - LANES];
     return r;
 #else
     return __builtin_shuffle(a, b, index);
@@ -56,15 +60,13 @@ INLINE vec v_shuffle(vec a, vec b, vec_bits index)
 static inline vec v_load_part(const real *p, int64_t count)
 {
     real lanes[LANES] __attribute__((aligned(CONVT_VECTOR_BYTES))) = {0};
-    for (int64_t i = 0; i < count; i++)
-        lanes[i] = p[i];
+    for (int64_t i = 0; i < count; i++) lanes[i] = p[i];
     return *(const vec *)lanes;
 }
 
 static inline void v_store_part(real *p, vec v, int64_t count)
 {
-    for (int64_t i = 0; i < count; i++)
-        p[i] = v[i];
+    for (int64_t i = 0; i < count; i++) p[i] = v[i];
 }
 
 #endif

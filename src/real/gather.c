@@ -1,9 +1,11 @@
 /*
- * gather: target[n, p, j] = bias[j] + sum over taps t of p, and k, of source[n, source(p, t), k] * w[t, j, k]
+ * gather: target[n, p, j] = bias[j] + sum over taps t of p, and k, of source[n, source(p, t), k] *
+ * w[t, j, k]
  *
- * Work items are (group of panels, slab of the target). Within an item every pair of tap classes (rows x columns of pixels
- * that meet the same taps) is one matrix product over its pixels, flattened over images, rows and columns, so that tiles are
- * full even on small maps; its taps become runs, contiguous stretches of source and panel.
+ * Work items are (group of panels, slab of the target). Within an item every pair of tap classes
+ * (rows x columns of pixels that meet the same taps) is one matrix product over its pixels,
+ * flattened over images, rows and columns, so that tiles are full even on small maps; its taps
+ * become runs, contiguous stretches of source and panel.
  */
 #include <string.h>
 
@@ -14,10 +16,10 @@ enum { MOST_ROWS = KERNEL_MAX_DOTS };
 /* The part of the target an item covers, and where its source begins in memory. */
 struct item {
     const struct gather_call *call;
-    int64_t n0, n1, r0, r1;     /* images, target rows */
+    int64_t n0, n1, r0, r1; /* images, target rows */
     int64_t panel0, panel1;
-    const real *source;         /* pixel (image n0, row low, column 0), channels_last */
-    int64_t low, source_rows;   /* first source row in memory, rows an image */
+    const real *source;       /* pixel (image n0, row low, column 0), channels_last */
+    int64_t low, source_rows; /* first source row in memory, rows an image */
     struct run *runs;
 };
 
@@ -40,31 +42,36 @@ static int64_t ceil_div(int64_t a, int64_t b)
 }
 
 /* Runs along a kernel row join where neighbouring taps are neighbours in memory. */
-static int64_t make_runs(const struct item *it, const struct tap_class *h, const struct tap_class *w)
+static int64_t make_runs(const struct item *it, const struct tap_class *h,
+                         const struct tap_class *w)
 {
     const struct gather_plan *p = it->call->plan;
     int64_t count = 0;
     bool joined = w->tap_step == 1;
     for (int64_t a = 0; a < h->taps; a++)
         for (int64_t b = 0; b < (joined ? w->taps > 0 : w->taps); b++)
-            it->runs[count++] = (struct run){.a = (a * h->tap_step * p->source_w + b * w->tap_step) * p->k,
-                                             .b = ((h->slot + a) * p->kernel_w + w->slot + b) * p->k,
-                                             .k = joined ? w->taps * p->k : p->k};
+            it->runs[count++] =
+                (struct run){.a = (a * h->tap_step * p->source_w + b * w->tap_step) * p->k,
+                             .b = ((h->slot + a) * p->kernel_w + w->slot + b) * p->k,
+                             .k = joined ? w->taps * p->k : p->k};
     return count;
 }
 
 /* Where a pixel of the pair reads and writes; then on to the next one. */
-static void place(const struct item *it, const struct pair *pair, struct cursor *at, const real **source, int64_t *target)
+static void place(const struct item *it, const struct pair *pair, struct cursor *at,
+                  const real **source, int64_t *target)
 {
     const struct gather_plan *p = it->call->plan;
     const struct tap_class *h = pair->h, *w = pair->w;
     if (pair->runs > 0) {
-        int64_t row = h->source + (pair->q0 + at->q) * h->source_step - it->low, column = w->source + at->c * w->source_step;
+        int64_t row = h->source + (pair->q0 + at->q) * h->source_step - it->low,
+                column = w->source + at->c * w->source_step;
         *source = it->source + ((at->n * it->source_rows + row) * p->source_w + column) * p->k;
     } else {
         *source = it->source;
     }
-    int64_t n = it->n0 + at->n, oh = h->first + (pair->q0 + at->q) * h->step, ow = w->first + at->c * w->step;
+    int64_t n = it->n0 + at->n, oh = h->first + (pair->q0 + at->q) * h->step,
+            ow = w->first + at->c * w->step;
     *target = it->call->channels_first ? (n * p->columns * p->target_h + oh) * p->target_w + ow
                                        : ((n * p->target_h + oh) * p->target_w + ow) * p->columns;
     if (++at->c == w->count) {
@@ -77,35 +84,33 @@ static void place(const struct item *it, const struct pair *pair, struct cursor 
 }
 
 /* A tile of values, rows x width, to their places; only the first `columns` of a row count. */
-static void scatter(const struct gather_call *call, real *out, const real *tile, int64_t rows, int64_t width, int64_t columns,
-                    int64_t first, const int64_t *target)
+static void scatter(const struct gather_call *call, real *out, const real *tile, int64_t rows,
+                    int64_t width, int64_t columns, int64_t first, const int64_t *target)
 {
     int64_t stride = call->channels_first ? call->plan->target_h * call->plan->target_w : 1;
     for (int64_t r = 0; r < rows; r++) {
         real *to = out + target[r] + first * stride;
-        for (int64_t j = 0; j < columns; j++)
-            to[j * stride] = tile[r * width + j];
+        for (int64_t j = 0; j < columns; j++) to[j * stride] = tile[r * width + j];
     }
 }
 
 /* The tile holds z: keep it where asked, finish it, store it. */
-static void store(const struct gather_call *call, real *tile, int64_t rows, int64_t width, int64_t columns, int64_t first,
-                  const int64_t *target)
+static void store(const struct gather_call *call, real *tile, int64_t rows, int64_t width,
+                  int64_t columns, int64_t first, const int64_t *target)
 {
-    if (call->z)
-        scatter(call, call->z, tile, rows, width, columns, first, target);
-    if (call->finish.f)
-        call->finish.f(&call->finish.params, rows * width, tile, tile);
+    if (call->z) scatter(call, call->z, tile, rows, width, columns, first, target);
+    if (call->finish.f) call->finish.f(&call->finish.params, rows * width, tile, tile);
     scatter(call, call->target, tile, rows, width, columns, first, target);
 }
 
-static void wide_panel(const struct item *it, int64_t panel, int64_t runs, int rows, const real *const *source,
-                       const int64_t *target)
+static void wide_panel(const struct item *it, int64_t panel, int64_t runs, int rows,
+                       const real *const *source, const int64_t *target)
 {
     const struct gather_call *call = it->call;
     const struct gather_plan *p = call->plan;
     int lanes = call->kernels->tiles.lanes;
-    int64_t first = panel * p->panel, columns = p->columns - first < p->panel ? p->columns - first : p->panel;
+    int64_t first = panel * p->panel,
+            columns = p->columns - first < p->panel ? p->columns - first : p->panel;
     int vectors = (int)((columns + lanes - 1) / lanes);
     int64_t width = (int64_t)vectors * lanes;
     bool direct = !call->channels_first && !call->z && columns == width;
@@ -114,25 +119,27 @@ static void wide_panel(const struct item *it, int64_t panel, int64_t runs, int r
     for (int r = 0; r < rows; r++)
         c[r] = direct ? call->target + target[r] + first : tile + r * width;
     const struct finish none = {0};
-    call->kernels->gemm[vectors][rows](source, it->runs, runs, call->packed + first * p->taps * p->k,
-                                       call->bias ? call->bias + first : NULL, direct ? &call->finish : &none, c);
-    if (!direct)
-        store(call, tile, rows, width, columns, first, target);
+    call->kernels->gemm[vectors][rows](
+        source, it->runs, runs, call->packed + first * p->taps * p->k,
+        call->bias ? call->bias + first : NULL, direct ? &call->finish : &none, c);
+    if (!direct) store(call, tile, rows, width, columns, first, target);
 }
 
-static void dot_panel(const struct item *it, int64_t panel, int64_t runs, int rows, const real *const *source,
-                      const int64_t *target)
+static void dot_panel(const struct item *it, int64_t panel, int64_t runs, int rows,
+                      const real *const *source, const int64_t *target)
 {
     const struct gather_call *call = it->call;
     const struct gather_plan *p = call->plan;
-    int64_t first = panel * p->panel, columns = p->columns - first < p->panel ? p->columns - first : p->panel;
+    int64_t first = panel * p->panel,
+            columns = p->columns - first < p->panel ? p->columns - first : p->panel;
     real tile[KERNEL_MAX_DOTS * 2] __attribute__((aligned(64)));
-    call->kernels->dot[columns](source, it->runs, runs, call->packed + first * p->taps * p->k, p->taps * p->k,
-                                call->bias ? call->bias + first : NULL, tile);
+    call->kernels->dot[columns](source, it->runs, runs, call->packed + first * p->taps * p->k,
+                                p->taps * p->k, call->bias ? call->bias + first : NULL, tile);
     store(call, tile, rows, columns, columns, first, target);
 }
 
-/* A wide panel may have fewer vectors than the first one, and then more rows; tiles take what all panels of the item allow. */
+/* A wide panel may have fewer vectors than the first one, and then more rows; tiles take what all
+ * panels of the item allow. */
 static int tile_rows(const struct item *it)
 {
     const struct tile_sizes *t = &it->call->kernels->tiles;
@@ -150,8 +157,7 @@ static void pair_tiles(const struct item *it, const struct pair *pair)
         int rows = (int)(pair->pixels * (tile + 1) / tiles - pair->pixels * tile / tiles);
         const real *source[MOST_ROWS];
         int64_t target[MOST_ROWS];
-        for (int r = 0; r < rows; r++)
-            place(it, pair, &at, &source[r], &target[r]);
+        for (int r = 0; r < rows; r++) place(it, pair, &at, &source[r], &target[r]);
         for (int r = rows; r < MOST_ROWS; r++)
             source[r] = source[0]; /* dot tiles are always full: the rest is computed and dropped */
         for (int64_t panel = it->panel0; panel < it->panel1; panel++)
@@ -192,16 +198,17 @@ static void source_band(const struct item *it, int64_t *low, int64_t *high)
     for (int64_t i = 0; i < p->h.count; i++) {
         struct pair pair = {.h = &p->h.classes[i]};
         clip_rows(&pair, it->r0, it->r1);
-        if (pair.rows <= 0 || pair.h->taps == 0)
-            continue;
+        if (pair.rows <= 0 || pair.h->taps == 0) continue;
         int64_t first = pair.h->source + pair.q0 * pair.h->source_step;
-        int64_t last = first + (pair.rows - 1) * pair.h->source_step + (pair.h->taps - 1) * pair.h->tap_step;
+        int64_t last = first + (pair.rows - 1) * pair.h->source_step +
+                       (pair.h->taps - 1) * pair.h->tap_step;
         *low = first < *low ? first : *low;
         *high = last + 1 > *high ? last + 1 : *high;
     }
 }
 
-/* channels_first to channels_last: the slab's source rows of every image, 16 pixels at a time so that both sides stay in L1. */
+/* channels_first to channels_last: the slab's source rows of every image, 16 pixels at a time so
+ * that both sides stay in L1. */
 static void stage(struct item *it, real *staged)
 {
     const struct gather_plan *p = it->call->plan;
@@ -230,8 +237,7 @@ size_t FN(convti_gather_scratch)(const struct gather_plan *p)
 {
     convti_size size = {0};
     convti_size_add(&size, p->taps, sizeof(struct run));
-    if (p->staged)
-        convti_size_add(&size, convti_slab_bound(p, sizeof(real)), sizeof(real));
+    if (p->staged) convti_size_add(&size, convti_slab_bound(p, sizeof(real)), sizeof(real));
     return size.bytes;
 }
 
@@ -241,7 +247,8 @@ void FN(convti_gather)(const struct gather_call *call)
     struct slabs slabs = convti_plan_slabs(p, call->n, sizeof(real));
     int64_t cuts = slabs.image_cuts * slabs.row_cuts, items = slabs.groups * cuts;
     convti_size size = {0};
-    struct run *runs = (struct run *)((char *)call->scratch + convti_size_add(&size, p->taps, sizeof(struct run)));
+    struct run *runs =
+        (struct run *)((char *)call->scratch + convti_size_add(&size, p->taps, sizeof(struct run)));
     real *staged = (real *)((char *)call->scratch + size.bytes);
 #pragma omp for schedule(dynamic, 1) nowait
     for (int64_t i = 0; i < items; i++) {

@@ -1,5 +1,6 @@
 /*
- * The kernels of this real, best ISA first; the rows come from cmake/isa.cmake through the generated isa_rows.def.
+ * The kernels of this real, best ISA first; the rows come from cmake/isa.cmake through the
+ * generated isa_rows.def.
  */
 #include <string.h>
 

@@ -4,7 +4,8 @@
  *     wide panels   b[panel][slot][k][column]   columns padded with zeros to whole vectors
  *     dot panels    b[column][slot][k]
  *
- * where (column, k) is (filter, channel) forward and (channel, filter) for dx, and slots are the taps in the plan's order.
+ * where (column, k) is (filter, channel) forward and (channel, filter) for dx, and slots are the
+ * taps in the plan's order.
  */
 #include "passes.h"
 
@@ -18,23 +19,25 @@ struct source {
 
 static const real *tap_of(const struct source *s, int64_t slot)
 {
-    int64_t th = s->plan->h.tap_of_slot[slot / s->plan->kernel_w], tw = s->plan->w.tap_of_slot[slot % s->plan->kernel_w];
+    int64_t th = s->plan->h.tap_of_slot[slot / s->plan->kernel_w],
+            tw = s->plan->w.tap_of_slot[slot % s->plan->kernel_w];
     return s->w + (th * s->plan->kernel_w + tw) * s->filters_channels;
 }
 
-/* Rows of a transposition are read a cache line at a time: 16 columns stay in L1 while k advances. */
+/* Rows of a transposition are read a cache line at a time: 16 columns stay in L1 while k advances.
+ */
 static void pack_wide(const struct source *s, int64_t panel, int64_t slot, real *packed)
 {
     const struct gather_plan *p = s->plan;
-    int64_t first = panel * p->panel, columns = p->columns - first < p->panel ? p->columns - first : p->panel;
+    int64_t first = panel * p->panel,
+            columns = p->columns - first < p->panel ? p->columns - first : p->panel;
     int64_t width = (columns + s->lanes - 1) / s->lanes * s->lanes;
     const real *w = tap_of(s, slot) + first * s->column_stride;
     real *b = packed + first * p->taps * p->k + slot * p->k * width;
     for (int64_t k = 0; k < p->k; k++) {
         for (int64_t j = 0; j < columns; j++)
             b[k * width + j] = w[j * s->column_stride + k * s->k_stride];
-        for (int64_t j = columns; j < width; j++)
-            b[k * width + j] = 0;
+        for (int64_t j = columns; j < width; j++) b[k * width + j] = 0;
     }
 }
 
@@ -43,22 +46,25 @@ static void pack_dot(const struct source *s, int64_t column, int64_t slot, real 
     const struct gather_plan *p = s->plan;
     const real *w = tap_of(s, slot) + column * s->column_stride;
     real *b = packed + (column * p->taps + slot) * p->k;
-    for (int64_t k = 0; k < p->k; k++)
-        b[k] = w[k * s->k_stride];
+    for (int64_t k = 0; k < p->k; k++) b[k] = w[k * s->k_stride];
 }
 
 static void pack(const struct source *s, real *packed)
 {
-    int64_t outer = s->plan->dot ? s->plan->columns : s->plan->panels, items = outer * s->plan->taps;
+    int64_t outer = s->plan->dot ? s->plan->columns : s->plan->panels,
+            items = outer * s->plan->taps;
 #pragma omp for schedule(static)
     for (int64_t item = 0; item < items; item++)
-        (s->plan->dot ? pack_dot : pack_wide)(s, item / s->plan->taps, item % s->plan->taps, packed);
+        (s->plan->dot ? pack_dot : pack_wide)(s, item / s->plan->taps, item % s->plan->taps,
+                                              packed);
 }
 
 void FN(convti_pack_forward)(const struct convt_layer *l)
 {
     const struct geometry *g = &l->geometry;
-    pack(&(struct source){l->kernel, &l->forward, g->channels, 1, g->filters * g->channels, l->outer.lanes}, l->packed_forward);
+    pack(&(struct source){l->kernel, &l->forward, g->channels, 1, g->filters * g->channels,
+                          l->outer.lanes},
+         l->packed_forward);
     if (l->bias) {
         const real *bias = l->bias;
         real *padded = l->packed_bias;
@@ -71,6 +77,7 @@ void FN(convti_pack_forward)(const struct convt_layer *l)
 void FN(convti_pack_backward)(const struct convt_layer *l)
 {
     const struct geometry *g = &l->geometry;
-    pack(&(struct source){l->kernel, &l->backward, 1, g->channels, g->filters * g->channels, l->outer.lanes},
+    pack(&(struct source){l->kernel, &l->backward, 1, g->channels, g->filters * g->channels,
+                          l->outer.lanes},
          l->packed_backward);
 }

@@ -10,14 +10,16 @@
 #include <omp.h>
 #include <string.h>
 
-/* A block of a custom activation's pass: small enough to stay in L1, large enough to hide the call. */
+/* A block of a custom activation's pass: small enough to stay in L1, large enough to hide the call.
+ */
 enum { CUSTOM_BLOCK = 4096 };
 
 static struct activation_params params_of(const struct convt_layer *l)
 {
     struct convti_activation_params p;
     convti_activation_defaults(&l->cfg.activation, &p);
-    return (struct activation_params){(real)p.negative_slope, (real)p.max_value, (real)p.threshold, (real)p.alpha};
+    return (struct activation_params){(real)p.negative_slope, (real)p.max_value, (real)p.threshold,
+                                      (real)p.alpha};
 }
 
 static void *scratch_of(const struct convt_layer *l)
@@ -25,7 +27,8 @@ static void *scratch_of(const struct convt_layer *l)
     return (char *)l->scratch + (size_t)omp_get_thread_num() * l->scratch_stride;
 }
 
-static struct gather_call forward_call(const struct convt_layer *l, int64_t n, const real *x, real *target)
+static struct gather_call forward_call(const struct convt_layer *l, int64_t n, const real *x,
+                                       real *target)
 {
     return (struct gather_call){.plan = &l->forward,
                                 .kernels = l->kernels,
@@ -37,11 +40,11 @@ static struct gather_call forward_call(const struct convt_layer *l, int64_t n, c
                                 .channels_first = l->geometry.channels_first};
 }
 
-/* Team. Every thread sees the same versions, so all take the same branch; the version is noted after the region. */
+/* Team. Every thread sees the same versions, so all take the same branch; the version is noted
+ * after the region. */
 static void pack_forward(const struct convt_layer *l)
 {
-    if (l->packed_forward_version != l->version)
-        FN(convti_pack_forward)(l);
+    if (l->packed_forward_version != l->version) FN(convti_pack_forward)(l);
 }
 
 static void custom_forward(const struct convt_layer *l, int64_t count, const real *z, real *y)
@@ -49,7 +52,8 @@ static void custom_forward(const struct convt_layer *l, int64_t count, const rea
     const convt_activation_callbacks *custom = &l->cfg.activation.custom;
 #pragma omp for schedule(static)
     for (int64_t i = 0; i < count; i += CUSTOM_BLOCK)
-        custom->forward(custom->context, REAL_DTYPE, count - i < CUSTOM_BLOCK ? count - i : CUSTOM_BLOCK, z + i, y + i);
+        custom->forward(custom->context, REAL_DTYPE,
+                        count - i < CUSTOM_BLOCK ? count - i : CUSTOM_BLOCK, z + i, y + i);
 }
 
 static void forward(struct convt_layer *l, convt_const_view x, convt_view z, convt_view y)
@@ -58,8 +62,7 @@ static void forward(struct convt_layer *l, convt_const_view x, convt_view z, con
     convt_activation_kind kind = l->cfg.activation.kind;
     bool custom = kind == CONVT_CUSTOM_ACTIVATION;
     int64_t count = x.n * l->geometry.y_size;
-    if (count == 0)
-        return;
+    if (count == 0) return;
     struct gather_call call = forward_call(l, x.n, x.data, custom && z.data ? z.data : y.data);
     call.z = custom || z.data == y.data ? NULL : z.data;
     if (!custom && kind != CONVT_LINEAR)
@@ -78,8 +81,8 @@ static void forward(struct convt_layer *l, convt_const_view x, convt_view z, con
 }
 
 /* The activity term: built-in rows give coefficients, a custom one adds to a copy of dy. */
-static const real *activity(struct convt_layer *l, convt_const_view y, convt_const_view dy, double divisor,
-                            struct sweep_call *sweep)
+static const real *activity(struct convt_layer *l, convt_const_view y, convt_const_view dy,
+                            double divisor, struct sweep_call *sweep)
 {
     const convt_regularizer *r = &l->cfg.activity_regularizer;
     double scale = divisor != 0 ? 1 / divisor : 0;
@@ -98,14 +101,12 @@ static const real *activity(struct convt_layer *l, convt_const_view y, convt_con
 static void empty_batch(struct convt_layer *l, convt_view dx)
 {
     memset(l->dkernel, 0, (size_t)l->geometry.w_size * sizeof(real));
-    if (l->dbias)
-        memset(l->dbias, 0, (size_t)l->geometry.filters * sizeof(real));
-    if (dx.data)
-        memset(dx.data, 0, (size_t)(dx.n * l->geometry.x_size) * sizeof(real));
+    if (l->dbias) memset(l->dbias, 0, (size_t)l->geometry.filters * sizeof(real));
+    if (dx.data) memset(dx.data, 0, (size_t)(dx.n * l->geometry.x_size) * sizeof(real));
 }
 
-static void backward(struct convt_layer *l, convt_const_view x, convt_const_view z, convt_const_view y, convt_const_view dy,
-                     convt_view dx, double divisor)
+static void backward(struct convt_layer *l, convt_const_view x, convt_const_view z,
+                     convt_const_view y, convt_const_view dy, convt_view dx, double divisor)
 {
     const struct kernels *kernels = l->kernels;
     const struct geometry *g = &l->geometry;
@@ -116,18 +117,37 @@ static void backward(struct convt_layer *l, convt_const_view x, convt_const_view
         return;
     }
     bool recompute = convti_activation_needs_z(&l->cfg.activation) && !z.data;
-    struct sweep_call sweep = {.geometry = g, .n = x.n, .z = z.data, .y = y.data, .z_in_dz = recompute, .dz = l->dz,
-                               .db = l->dbias, .parts = l->db_parts, .params = params_of(l),
-                               .slope = custom || kind == CONVT_LINEAR ? NULL : kernels->slope[kind],
+    struct sweep_call sweep = {.geometry = g,
+                               .n = x.n,
+                               .z = z.data,
+                               .y = y.data,
+                               .z_in_dz = recompute,
+                               .dz = l->dz,
+                               .db = l->dbias,
+                               .parts = l->db_parts,
+                               .params = params_of(l),
+                               .slope = custom || kind == CONVT_LINEAR ? NULL
+                                                                       : kernels->slope[kind],
                                .custom = custom ? &l->cfg.activation.custom : NULL};
     sweep.dy = activity(l, y, dy, divisor, &sweep);
     const real *dz = l->dz ? l->dz : dy.data;
     struct gather_call again = forward_call(l, x.n, x.data, l->dz);
     again.channels_first = false;
-    struct gather_call gather = {.plan = &l->backward, .kernels = kernels, .n = x.n, .source = dz, .packed = l->packed_backward,
-                                 .target = dx.data, .channels_first = g->channels_first};
-    struct outer_call outer = {.plan = &l->outer, .geometry = g, .kernels = kernels, .n = x.n, .x = x.data, .dz = dz,
-                               .dw = l->dkernel, .parts = l->dw_parts};
+    struct gather_call gather = {.plan = &l->backward,
+                                 .kernels = kernels,
+                                 .n = x.n,
+                                 .source = dz,
+                                 .packed = l->packed_backward,
+                                 .target = dx.data,
+                                 .channels_first = g->channels_first};
+    struct outer_call outer = {.plan = &l->outer,
+                               .geometry = g,
+                               .kernels = kernels,
+                               .n = x.n,
+                               .x = x.data,
+                               .dz = dz,
+                               .dw = l->dkernel,
+                               .parts = l->dw_parts};
 #pragma omp parallel num_threads(l->threads) firstprivate(sweep, again, gather, outer)
     {
         again.scratch = sweep.scratch = gather.scratch = outer.scratch = scratch_of(l);
@@ -137,23 +157,19 @@ static void backward(struct convt_layer *l, convt_const_view x, convt_const_view
 #pragma omp barrier
         }
         FN(convti_sweep)(&sweep);
-        if (dx.data && l->packed_backward_version != l->version)
-            FN(convti_pack_backward)(l);
-        if (dx.data)
-            FN(convti_gather)(&gather); /* ends without a barrier: dw begins where dx leaves a thread idle */
+        if (dx.data && l->packed_backward_version != l->version) FN(convti_pack_backward)(l);
+        if (dx.data) FN(convti_gather)
+        (&gather); /* ends without a barrier: dw begins where dx leaves a thread idle */
         FN(convti_outer)(&outer);
     }
-    if (recompute)
-        l->packed_forward_version = l->version;
-    if (dx.data)
-        l->packed_backward_version = l->version;
+    if (recompute) l->packed_forward_version = l->version;
+    if (dx.data) l->packed_backward_version = l->version;
 }
 
 static size_t scratch(const struct convt_layer *l)
 {
     size_t most = FN(convti_gather_scratch)(&l->forward), other;
-    if (l->cfg.inference)
-        return most;
+    if (l->cfg.inference) return most;
     other = FN(convti_gather_scratch)(&l->backward);
     most = other > most ? other : most;
     other = FN(convti_outer_scratch)(l);

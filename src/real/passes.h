@@ -1,6 +1,7 @@
 /*
- * What the units of this folder offer one another; each exists once per real. Functions marked "team" are called by every
- * thread of a parallel region and share their work with `omp for`; the others run on one thread.
+ * What the units of this folder offer one another; each exists once per real. Functions marked
+ * "team" are called by every thread of a parallel region and share their work with `omp for`; the
+ * others run on one thread.
  */
 #ifndef CONVT_PASSES_H
 #define CONVT_PASSES_H
@@ -8,31 +9,32 @@
 #include "../kernel/kernel.h"
 #include "../layer.h"
 
-/* ---- isa.c ---- */
+/* ---- isa.c ----------------------------------------------------------------------------------- */
 const void *FN(convti_choose_isa)(const char *name, const char **chosen);
 
-/* ---- pack.c: weights in the order in which gather reads them ---- */
+/* ---- pack.c: weights in the order in which gather reads them --------------------------------- */
 
-/* Team. Panels for forward (columns are filters, k channels) and for dx (columns are channels, k filters). */
+/* Team. Panels for forward (columns are filters, k channels) and for dx (columns are channels, k
+ * filters). */
 void FN(convti_pack_forward)(const struct convt_layer *l);
 void FN(convti_pack_backward)(const struct convt_layer *l);
 
-/* ---- gather.c: forward and dx ---- */
+/* ---- gather.c: forward and dx ---------------------------------------------------------------- */
 struct gather_call {
     const struct gather_plan *plan;
     const struct kernels *kernels;
     int64_t n;
-    const real *source; /* channels_first where plan->staged */
+    const real *source;        /* channels_first where plan->staged */
     const real *packed, *bias; /* bias: NULL, or padded to whole panels */
     struct finish finish;
-    real *target, *z; /* z: the values before finish, or NULL */
+    real *target, *z;    /* z: the values before finish, or NULL */
     bool channels_first; /* target and z */
     void *scratch;       /* of this thread */
 };
 size_t FN(convti_gather_scratch)(const struct gather_plan *plan);
 void FN(convti_gather)(const struct gather_call *call); /* team; ends without a barrier */
 
-/* ---- outer.c: dw ---- */
+/* ---- outer.c: dw ----------------------------------------------------------------------------- */
 struct outer_call {
     const struct outer_plan *plan;
     const struct geometry *geometry;
@@ -45,7 +47,7 @@ struct outer_call {
 size_t FN(convti_outer_scratch)(const struct convt_layer *l);
 void FN(convti_outer)(const struct outer_call *call); /* team; ends with a barrier */
 
-/* ---- sweep.c: dz and db ---- */
+/* ---- sweep.c: dz and db ---------------------------------------------------------------------- */
 struct sweep_call {
     const struct geometry *geometry;
     int64_t n;

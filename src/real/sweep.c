@@ -1,11 +1,12 @@
 /*
  * The sweep over the output that starts backward:
  *
- *     dz = (dy + l1 * sign(y) + 2 * l2 * y) * act'(z, y)          l1, l2 already divided by the batch
+ *     dz = (dy + l1 * sign(y) + 2 * l2 * y) * act'(z, y)     l1, l2 already divided by the batch
  *     db[f] = sum over pixels of dz[pixel, f]
  *
- * Pixels are cut into blocks by shape alone; each block has partial sums of db that are added in order at the end. dz is
- * written channels_last whatever the data_format, which is what the contractions read.
+ * Pixels are cut into blocks by shape alone; each block has partial sums of db that are added in
+ * order at the end. dz is written channels_last whatever the data_format, which is what the
+ * contractions read.
  */
 #include <string.h>
 
@@ -26,17 +27,18 @@ size_t FN(convti_sweep_scratch)(const struct geometry *g)
 }
 
 /* count pixels of a channels_first tensor, pixel by pixel; all within one image. */
-static const real *transpose(const struct geometry *g, const real *from, int64_t pixel, int64_t count, real *to)
+static const real *transpose(const struct geometry *g, const real *from, int64_t pixel,
+                             int64_t count, real *to)
 {
     int64_t plane = g->h.out * g->w.out;
     from += pixel / plane * g->y_size + pixel % plane;
     for (int64_t f = 0; f < g->filters; f++)
-        for (int64_t i = 0; i < count; i++)
-            to[i * g->filters + f] = from[f * plane + i];
+        for (int64_t i = 0; i < count; i++) to[i * g->filters + f] = from[f * plane + i];
     return to;
 }
 
-/* Where the operands of one step are, in channels_last order: in the caller's memory, or copied to this desk. */
+/* Where the operands of one step are, in channels_last order: in the caller's memory, or copied to
+ * this desk. */
 struct desk {
     real *z, *y, *g;
 };
@@ -46,11 +48,14 @@ static void lay_desk(struct desk *desk, const struct geometry *g, void *memory)
     convti_size size = {0};
     real **part[3] = {&desk->z, &desk->y, &desk->g};
     for (int i = 0; i < 3; i++)
-        *part[i] = (real *)(void *)((char *)memory + convti_size_add(&size, convti_plan_sweep(g, 1).step * g->filters,
-                                                                     sizeof(real)));
+        *part[i] =
+            (real *)(void *)((char *)memory +
+                             convti_size_add(&size, convti_plan_sweep(g, 1).step * g->filters,
+                                             sizeof(real)));
 }
 
-static void add_activity(const struct sweep_call *call, int64_t count, const real *y, const real *dy, real *sum)
+static void add_activity(const struct sweep_call *call, int64_t count, const real *y,
+                         const real *dy, real *sum)
 {
     real l1 = (real)call->l1, l2 = (real)(2 * call->l2);
     for (int64_t i = 0; i < count; i++)
@@ -69,8 +74,7 @@ static void make_dz(const struct sweep_call *call, struct desk *desk, int64_t pi
         gradient = transpose(g, call->dy, pixel, pixels, desk->g);
         z = call->z ? transpose(g, call->z, pixel, pixels, desk->z) : y;
     }
-    if (call->z_in_dz)
-        z = dz;
+    if (call->z_in_dz) z = dz;
     if (call->l1 != 0 || call->l2 != 0) {
         add_activity(call, count, y, gradient, desk->g);
         gradient = desk->g;
@@ -86,23 +90,22 @@ static void make_dz(const struct sweep_call *call, struct desk *desk, int64_t pi
 static void add_columns(real *sums, const real *dz, int64_t pixels, int64_t filters)
 {
     for (int64_t i = 0; i < pixels; i++)
-        for (int64_t f = 0; f < filters; f++)
-            sums[f] += dz[i * filters + f];
+        for (int64_t f = 0; f < filters; f++) sums[f] += dz[i * filters + f];
 }
 
-static void run_block(const struct sweep_call *call, struct desk *desk, int64_t first, int64_t last, int64_t step, real *sums)
+static void run_block(const struct sweep_call *call, struct desk *desk, int64_t first, int64_t last,
+                      int64_t step, real *sums)
 {
     const struct geometry *g = call->geometry;
     int64_t plane = g->h.out * g->w.out, pixels;
     memset(sums, 0, (size_t)g->filters * sizeof(real));
     for (int64_t pixel = first; pixel < last; pixel += pixels) {
         pixels = lesser(step, last - pixel);
-        if (g->channels_first)
-            pixels = lesser(pixels, plane - pixel % plane);
-        if (call->dz)
-            make_dz(call, desk, pixel, pixels);
+        if (g->channels_first) pixels = lesser(pixels, plane - pixel % plane);
+        if (call->dz) make_dz(call, desk, pixel, pixels);
         if (call->db)
-            add_columns(sums, (call->dz ? call->dz : call->dy) + pixel * g->filters, pixels, g->filters);
+            add_columns(sums, (call->dz ? call->dz : call->dy) + pixel * g->filters, pixels,
+                        g->filters);
     }
 }
 
@@ -113,17 +116,16 @@ void FN(convti_sweep)(const struct sweep_call *call)
     int64_t pixels = call->n * g->h.out * g->w.out, blocks = (pixels + plan.block - 1) / plan.block;
     struct desk desk;
     lay_desk(&desk, g, call->scratch);
-    if (!call->dz && !call->db)
-        return;
+    if (!call->dz && !call->db) return;
 #pragma omp for schedule(static)
     for (int64_t b = 0; b < blocks; b++)
-        run_block(call, &desk, b * plan.block, lesser((b + 1) * plan.block, pixels), plan.step, call->parts + b * g->filters);
+        run_block(call, &desk, b * plan.block, lesser((b + 1) * plan.block, pixels), plan.step,
+                  call->parts + b * g->filters);
     if (call->db) {
 #pragma omp for schedule(static)
         for (int64_t f = 0; f < g->filters; f++) {
             double sum = 0;
-            for (int64_t b = 0; b < blocks; b++)
-                sum += (double)call->parts[b * g->filters + f];
+            for (int64_t b = 0; b < blocks; b++) sum += (double)call->parts[b * g->filters + f];
             call->db[f] = (real)sum;
         }
     }

@@ -7,7 +7,8 @@
 #include <string.h>
 
 enum { N = 4, H = 10, W = 8, C = 128, F = 32 };
-static float x[N * H * W * C], dx[N * H * W * C], y[N * 2 * H * 2 * W * F], dy[N * 2 * H * 2 * W * F];
+static float x[N * H * W * C], dx[N * H * W * C], y[N * 2 * H * 2 * W * F],
+    dy[N * 2 * H * 2 * W * F];
 
 static int fail(const char *what, const convt_error *err)
 {
@@ -38,9 +39,10 @@ int main(void)
     for (int i = 0; i < N * 2 * H * 2 * W * F; i++) dy[i] = 1;
     convt_view vy = convt_f32(y, N, out.h, out.w, out.c);
     const float *cx = x, *cdy = dy;
-    if (convt_forward(layer, convt_f32(cx, N, H, W, C), vy)) return fail("forward", convt_layer_error(layer));
-    if (convt_backward(layer, convt_f32(cx, N, H, W, C), convt_read(vy), convt_f32(cdy, N, out.h, out.w, out.c),
-                       convt_f32(dx, N, H, W, C)))
+    if (convt_forward(layer, convt_f32(cx, N, H, W, C), vy))
+        return fail("forward", convt_layer_error(layer));
+    if (convt_backward(layer, convt_f32(cx, N, H, W, C), convt_read(vy),
+                       convt_f32(cdy, N, out.h, out.w, out.c), convt_f32(dx, N, H, W, C)))
         return fail("backward", convt_layer_error(layer));
 
     /* With all ones every output sums C products, and every input reaches 2 * 2 * F outputs. */
@@ -50,10 +52,11 @@ int main(void)
         if (dx[i] != 4 * F) return fail("dx", &err);
 #ifdef WITH_IO
     convt_array none = {0};
-    if (convt_npy_read("no such file.npy", &none, &err) == CONVT_OK) return fail("convt_npy_read", &err);
+    if (convt_npy_read("no such file.npy", &none, &err) == CONVT_OK)
+        return fail("convt_npy_read", &err);
 #endif
-    printf("convt %s, %s: 4x10x8x128 -> %dx%dx%dx%d\n", convt_version(), convt_layer_isa(layer), N, (int)out.h,
-           (int)out.w, (int)out.c);
+    printf("convt %s, %s: 4x10x8x128 -> %dx%dx%dx%d\n", convt_version(), convt_layer_isa(layer), N,
+           (int)out.h, (int)out.w, (int)out.c);
     convt_layer_destroy(layer);
     return 0;
 }

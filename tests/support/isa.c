@@ -21,8 +21,7 @@ void for_each_isa(isa_body *body, void *context)
     const char *before = getenv("CONVT_ISA");
     char kept[64] = "";
     int ran = 0;
-    if (before)
-        snprintf(kept, sizeof kept, "%s", before);
+    if (before) snprintf(kept, sizeof kept, "%s", before);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (!rows[i].supported) {
             print_message("isa %s: skipped, this machine does not run it\n", rows[i].name);

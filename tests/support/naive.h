@@ -2,7 +2,8 @@
  * The oracle: transposed convolution as seven plain loops in double, written from the equations and
  * from Keras' rules for output size and crop. Shares no code with the library.
  *
- *   z [n,o,f] = b[f] + sum over (t,c) of x [n,i,c] * w[t,f,c]    o = i * stride + t * dilation - crop
+ *   z [n,o,f] = b[f] + sum over (t,c) of x [n,i,c] * w[t,f,c]
+ *   per axis  o = i * stride + t * dilation - crop
  *   dx[n,i,c] =        sum over (t,f) of dz[n,o,f] * w[t,f,c]
  *   dw[t,f,c] =        sum over (n,i) of dz[n,o,f] * x[n,i,c]
  *   db[f]     =        sum over (n,o) of dz[n,o,f]

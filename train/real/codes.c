@@ -1,6 +1,7 @@
 /*
- * Learned inputs in one precision: the random projection  c[d] = sum over e of s[e] * P[e,d],  its standardization
- * c[d] = (c[d] - mean) / deviation  over the samples, and the descent  c -= rate * dc.
+ * Learned inputs in one precision: the random projection  c[d] = sum over e of s[e] * P[e,d],  its
+ * standardization c[d] = (c[d] - mean) / deviation  over the samples, and the descent  c -= rate *
+ * dc.
  */
 #include "../codes.h"
 

@@ -1,5 +1,6 @@
 /*
- * What the formulas of losses.def need beside src/kernel/eltwise.h: sign, logarithm, and binary crossentropy of probabilities.
+ * What the formulas of losses.def need beside src/kernel/eltwise.h: sign, logarithm, and binary
+ * crossentropy of probabilities.
  *
  *   log(x) = k ln 2 + log1p(m - 1),   x = 2^k m,   sqrt(1/2) <= m < sqrt(2)
  */

@@ -1,7 +1,9 @@
 /*
- * Loss over one block of elements:  sums += value(t, p), (output - t)^2;   dy = scale * slope(t, p).
+ * Loss over one block of elements:  sums += value(t, p), (output - t)^2;   dy = scale * slope(t,
+ * p).
  *
- * Every row of losses.def becomes vector loops: kind and reading are constants where `chunk` is inlined.
+ * Every row of losses.def becomes vector loops: kind and reading are constants where `chunk` is
+ * inlined.
  */
 #include "../loss.h"
 #include "elements.h"
