@@ -12,10 +12,6 @@
 
 #include "cli.h"
 
-#ifndef CONVT_DATA_DIR
-#define CONVT_DATA_DIR "/usr/local/share/convt"
-#endif
-
 static const char images_name[] = "train-images-2000-idx3-ubyte.gz";
 
 size_t element_size(convt_element element)
@@ -169,15 +165,36 @@ void array_fingerprint(const convt_array *array, char text[160])
              checksum(array->data, size));
 }
 
+/* Where images lie beside the command that runs, wherever that prefix is now. malloc'ed. */
+static char *installed_folder(void)
+{
+    char command[4096];
+    ssize_t length = readlink("/proc/self/exe", command, sizeof command - 1);
+    if (length <= 0) return NULL;
+    command[length] = 0;
+    char *slash = strrchr(command, '/');
+    if (!slash) return NULL;
+    *slash = 0;
+    return text_of("%s/%s", command, CONVT_DATA_FROM_BIN);
+}
+
+static char *readable(const char *folder)
+{
+    char *path = folder ? text_of("%s/%s", folder, images_name) : NULL;
+    if (path && access(path, R_OK) == 0) return path;
+    free(path);
+    return NULL;
+}
+
 char *default_images(void)
 {
-    static const char *const folders[] = {"examples/data", CONVT_DATA_DIR};
-    for (size_t i = 0; i < LENGTH(folders); i++) {
-        char *path = text_of("%s/%s", folders[i], images_name);
-        if (path && access(path, R_OK) == 0) return path;
-        free(path);
-    }
-    complain(EXIT_FAILED, "--data", "not given, and %s is neither in %s nor in %s", images_name,
-             folders[0], folders[1]);
-    return NULL;
+    char *beside = installed_folder();
+    const char *const folders[] = {"examples/data", beside, CONVT_DATA_DIR};
+    char *path = NULL;
+    for (size_t i = 0; !path && i < LENGTH(folders); i++) path = readable(folders[i]);
+    free(beside);
+    if (!path)
+        complain(EXIT_FAILED, "--data", "not given, and %s is neither in %s nor in %s", images_name,
+                 folders[0], CONVT_DATA_DIR);
+    return path;
 }

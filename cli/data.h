@@ -38,8 +38,8 @@ void array_fingerprint(const convt_array *array, char text[160]);
 
 size_t element_size(convt_element element);
 
-/* The images that come along: in the working directory's examples/data, else installed. malloc'ed;
- * NULL after an error line. */
+/* The images that come along: in the working directory's examples/data, else installed.
+ * malloc'ed; NULL after an error line. */
 char *default_images(void);
 
 #endif

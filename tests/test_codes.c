@@ -2,15 +2,18 @@
  * both. */
 #include "support/close.h"
 
-#include "codes.c"
+#include <string.h>
+
+#include "codes.h"
+#include "rng.h"
 
 enum { SIZE = 3, COUNT = 400, DRAWN = 20000 };
 
 static void fill(float codes[COUNT][SIZE])
 {
-    uint64_t state = 3;
+    convti_rng rng = convti_rng_start(3, 0);
     for (int i = 0; i < COUNT; i++) {
-        double a = gaussian(&state), b = gaussian(&state);
+        double a = convti_rng_normal(&rng), b = convti_rng_normal(&rng);
         codes[i][0] = 1; /* fixed, as in training */
         codes[i][1] = (float)(2 + a);
         codes[i][2] = (float)(-1 + 0.8 * a + 0.3 * b);

@@ -2,7 +2,7 @@
  * what the README says. */
 #include "support/close.h"
 
-#include "decoder.c"
+#include "decoder.h"
 
 /* The shape that the chain gives; fails the test where a layer is refused. */
 static convt_shape run_shapes(convt_config layers[], int count)

@@ -21,7 +21,7 @@ static const convt_config two_layers[2] = {
     {.filters = 2,
      .kernel_size = {2, 2},
      .no_bias = true,
-     .kernel_regularizer = {CONVT_L2, .l2 = CONVT_SET(0.25)}},
+     .kernel_regularizer = {CONVT_L2, .l2 = {true, 0.25}}},
 };
 
 static convt_model *create(const convt_config *layers, int count)

@@ -77,7 +77,7 @@ static char *npy_bytes(size_t count, const char *says, size_t *size)
     assert_non_null(bytes);
     memcpy(bytes, (const char[]){(char)0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0}, 8);
     bytes[8] = (char)length;
-    snprintf(bytes + 10, *size - 10, "%s", header);
+    memcpy(bytes + 10, header, (size_t)length);
     for (size_t i = 0; i < 4 * count; i++) bytes[10 + (size_t)length + i] = (char)(i % 7);
     return bytes;
 }

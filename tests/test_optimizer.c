@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-#include "cli.c"
-#include "optimizer.c"
+#include "cli.h"
+#include "optimizer.h"
 
 static void get_config_is_read(void **state)
 {

@@ -2,9 +2,11 @@
  * Jacobi rotations. */
 #include "support/close.h"
 
-#include "cli.c"
-#include "data.c"
-#include "pca.c"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pca.h"
 
 enum { SIDE = 5, PIXELS = SIDE * SIDE, COUNT = 90 };
 
