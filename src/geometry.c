@@ -11,17 +11,8 @@
  */
 #include "geometry.h"
 
+#include "integer.h"
 #include "status.h"
-
-static int64_t min_of(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t max_of(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
 
 static int64_t gcd(int64_t a, int64_t b)
 {
@@ -37,18 +28,18 @@ static bool infer_axis(struct axis *axis, bool same, bool padded, int64_t output
         __builtin_add_overflow(extent, 1, &extent) ||
         __builtin_mul_overflow(axis->in - 1, axis->stride, &reach) ||
         __builtin_add_overflow(reach, extent, &natural) ||
-        __builtin_add_overflow(natural, max_of(axis->stride, output_padding), &natural))
+        __builtin_add_overflow(natural, greater(axis->stride, output_padding), &natural))
         return false;
 
     if (!same) {
-        axis->out = reach + extent + (padded ? output_padding : max_of(axis->stride - extent, 0));
+        axis->out = reach + extent + (padded ? output_padding : greater(axis->stride - extent, 0));
         axis->crop = 0;
     } else if (!padded) {
         axis->out = reach + axis->stride;
-        axis->crop = max_of(extent - axis->stride, 0) / 2;
+        axis->crop = greater(extent - axis->stride, 0) / 2;
     } else {
         axis->out = reach + extent % 2 + output_padding;
-        axis->crop = max_of(extent - extent % 2 - output_padding, 0) / 2;
+        axis->crop = greater(extent - extent % 2 - output_padding, 0) / 2;
     }
     return true;
 }
@@ -93,12 +84,12 @@ convt_status convti_geometry(struct geometry *g, const convt_config *cfg, convt_
 
 int64_t convti_forward_classes(const struct axis *axis)
 {
-    return min_of(axis->out, 2 * axis->kernel + axis->stride);
+    return lesser(axis->out, 2 * axis->kernel + axis->stride);
 }
 
 int64_t convti_backward_classes(const struct axis *axis)
 {
-    return min_of(axis->in, 2 * axis->kernel + 1);
+    return lesser(axis->in, 2 * axis->kernel + 1);
 }
 
 /* Appends position to the last class where the taps are the same, else opens a class. */

@@ -3,6 +3,8 @@
  */
 #include "plan.h"
 
+#include "integer.h"
+
 enum {
     SLAB_BYTES = 128 << 10,   /* source of a slab: stays in L2 beside a group of panels */
     GROUP_BYTES = 256 << 10,  /* packed panels that one visit of a slab walks through */
@@ -21,21 +23,6 @@ enum {
     STEP_ELEMENTS = 8 << 10 /* of dz made at once: stays in L1 */
 };
 
-static int64_t min_of(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t max_of(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t up(int64_t a, int64_t b)
-{
-    return a / b + (a % b != 0);
-}
-
 /*
  * Vector multiplications a tap and pixel: a wide tile spends one per k and vector of columns, a dot
  * tile one per column and vector of k, a tail that is loaded element by element, and the final
@@ -44,7 +31,7 @@ static int64_t up(int64_t a, int64_t b)
 static bool dot_is_cheaper(int64_t columns, int64_t k, int64_t taps, const struct tile_sizes *tiles)
 {
     int64_t lanes = tiles->lanes;
-    int64_t wide = taps * k * up(columns, lanes);
+    int64_t wide = taps * k * ceil_div(columns, lanes);
     int64_t dot = columns * (taps * (k / lanes) + 3) + taps * (k % lanes ? 8 + 2 * columns : 0);
     return 5 * dot < 4 * wide;
 }
@@ -53,13 +40,13 @@ static void cut_panels(struct gather_plan *p, const struct tile_sizes *tiles)
 {
     p->dot = dot_is_cheaper(p->columns, p->k, p->met, tiles);
     if (p->dot) {
-        p->panels = up(p->columns, KERNEL_MAX_COLUMNS);
-        p->panel = up(p->columns, p->panels);
+        p->panels = ceil_div(p->columns, KERNEL_MAX_COLUMNS);
+        p->panel = ceil_div(p->columns, p->panels);
         p->packed = p->columns * p->taps * p->k;
     } else {
-        int64_t vectors = up(p->columns, tiles->lanes);
-        p->panel = min_of(vectors, tiles->vectors) * tiles->lanes;
-        p->panels = up(p->columns, p->panel);
+        int64_t vectors = ceil_div(p->columns, tiles->lanes);
+        p->panel = lesser(vectors, tiles->vectors) * tiles->lanes;
+        p->panels = ceil_div(p->columns, p->panel);
         p->packed = vectors * tiles->lanes * p->taps * p->k;
     }
 }
@@ -78,7 +65,7 @@ void convti_plan_gather_forward(struct gather_plan *p, const struct geometry *g,
     p->k = g->channels;
     p->taps = g->taps;
     p->staged = g->channels_first;
-    p->met = max_of(g->taps / (g->h.stride * g->w.stride), 1);
+    p->met = greater(g->taps / (g->h.stride * g->w.stride), 1);
     cut_panels(p, tiles);
 }
 
@@ -103,22 +90,24 @@ void convti_plan_gather_backward(struct gather_plan *p, const struct geometry *g
 struct slabs convti_plan_slabs(const struct gather_plan *p, int64_t n, size_t real_size)
 {
     int64_t size = (int64_t)real_size;
-    int64_t image = max_of(p->source_h * p->source_w * p->k * size, 1);
-    int64_t panel = max_of(p->taps * p->k * p->panel * size, 1);
+    int64_t image = greater(p->source_h * p->source_w * p->k * size, 1);
+    int64_t panel = greater(p->taps * p->k * p->panel * size, 1);
     struct slabs s = {.images = 1, .rows = p->target_h};
 
-    s.group = min_of(max_of(GROUP_BYTES / panel, 1), p->panels);
-    s.groups = up(p->panels, s.group);
+    s.group = lesser(greater(GROUP_BYTES / panel, 1), p->panels);
+    s.groups = ceil_div(p->panels, s.group);
     int64_t flops = 2 * p->met * p->k * p->columns * p->target_h * p->target_w; /* of an image */
-    int64_t worth = max_of(n * max_of(flops / 1024, 1) / (ITEM_FLOPS / 1024), 1);
-    int64_t cuts = up(min_of(LEAST_ITEMS, worth), s.groups); /* wanted of the batch */
+    int64_t worth = greater(n * greater(flops / 1024, 1) / (ITEM_FLOPS / 1024), 1);
+    int64_t cuts = ceil_div(lesser(LEAST_ITEMS, worth), s.groups); /* wanted of the batch */
     if (image <= SLAB_BYTES && n >= 2 * cuts)
-        s.images = min_of(SLAB_BYTES / image, n / cuts);
+        s.images = lesser(SLAB_BYTES / image, n / cuts);
     else if (image > SLAB_BYTES || n < cuts)
-        s.rows = up(p->target_h, max_of(up(image, SLAB_BYTES), up(cuts, max_of(n, 1))));
-    s.rows = min_of(up(max_of(s.rows, 1), p->target_step) * p->target_step, max_of(p->target_h, 1));
-    s.image_cuts = up(n, s.images);
-    s.row_cuts = up(p->target_h, s.rows);
+        s.rows = ceil_div(p->target_h,
+                          greater(ceil_div(image, SLAB_BYTES), ceil_div(cuts, greater(n, 1))));
+    s.rows = lesser(ceil_div(greater(s.rows, 1), p->target_step) * p->target_step,
+                    greater(p->target_h, 1));
+    s.image_cuts = ceil_div(n, s.images);
+    s.row_cuts = ceil_div(p->target_h, s.rows);
     return s;
 }
 
@@ -126,7 +115,7 @@ struct slabs convti_plan_slabs(const struct gather_plan *p, int64_t n, size_t re
  * one for rounding. */
 int64_t convti_slab_source(const struct gather_plan *p, const struct slabs *s)
 {
-    int64_t rows = min_of((s->rows - 1 + p->reach) / p->target_step + 2, p->source_h);
+    int64_t rows = lesser((s->rows - 1 + p->reach) / p->target_step + 2, p->source_h);
     return s->images * rows * p->source_w * p->k;
 }
 
@@ -136,53 +125,54 @@ int64_t convti_slab_bound(const struct gather_plan *p, size_t real_size)
 {
     int64_t image = p->source_h * p->source_w * p->k;
     struct slabs widest = convti_plan_slabs(p, LEAST_ITEMS, real_size);
-    return max_of(image * (int64_t)real_size <= SLAB_BYTES ? SLAB_BYTES / (int64_t)real_size : 0,
-                  convti_slab_source(p, &widest));
+    return greater(image * (int64_t)real_size <= SLAB_BYTES ? SLAB_BYTES / (int64_t)real_size : 0,
+                   convti_slab_source(p, &widest));
 }
 
 void convti_plan_outer(struct outer_plan *p, const struct geometry *g,
                        const struct tile_sizes *tiles)
 {
-    int64_t vectors = up(g->channels, tiles->lanes);
+    int64_t vectors = ceil_div(g->channels, tiles->lanes);
     p->lanes = tiles->lanes;
-    p->vectors = min_of(vectors, tiles->vectors);
+    p->vectors = lesser(vectors, tiles->vectors);
     p->rows = tiles->rows[p->vectors];
     p->padded = g->filters < p->rows;
-    p->row_groups = up(p->padded ? g->taps * g->filters : g->filters, p->rows);
+    p->row_groups = ceil_div(p->padded ? g->taps * g->filters : g->filters, p->rows);
     p->items = p->padded ? p->row_groups : p->row_groups * g->taps;
     p->task_items = p->padded ? p->items : TASK_ITEMS;
-    p->tasks = up(p->items, p->task_items);
+    p->tasks = ceil_div(p->items, p->task_items);
     p->in_place = !g->channels_first && g->channels % tiles->lanes == 0 &&
-                  min_of(p->items, p->task_items) < LEAST_SHARING;
-    int64_t pixels = min_of(max_of(CHUNK_BYTES / (g->channels * 4), LEAST_PIXELS), CHUNK_PIXELS);
-    p->chunk_rows = max_of(pixels / g->w.in, 1);
+                  lesser(p->items, p->task_items) < LEAST_SHARING;
+    int64_t pixels = lesser(greater(CHUNK_BYTES / (g->channels * 4), LEAST_PIXELS), CHUNK_PIXELS);
+    p->chunk_rows = greater(pixels / g->w.in, 1);
 
     p->pad_w = (g->w.in - 1) * g->w.stride + (g->w.kernel - 1) * g->w.dilation + 1;
     if (p->padded) {
         int64_t row = p->pad_w * g->filters * 8, extra = (g->h.kernel - 1) * g->h.dilation + 1;
-        int64_t fit = max_of((PADDED_BYTES / row - extra) / g->h.stride + 1, 1);
-        p->chunk_rows = min_of(fit, g->h.in);
+        int64_t fit = greater((PADDED_BYTES / row - extra) / g->h.stride + 1, 1);
+        p->chunk_rows = lesser(fit, g->h.in);
         p->pad_h = (p->chunk_rows - 1) * g->h.stride + extra;
     }
 }
 
 int64_t convti_outer_parts(const struct outer_plan *p, const struct geometry *g, int64_t n)
 {
-    int64_t chunks = p->padded ? n * up(g->h.in, p->chunk_rows) : up(n * g->h.in, p->chunk_rows);
-    int64_t wanted = p->tasks < MOST_PARTS ? up(MOST_PARTS, p->tasks) : 1;
-    int64_t affordable = max_of(PART_BYTES / (g->w_size * 8), 1);
-    return max_of(min_of(min_of(wanted, affordable), chunks), 1);
+    int64_t chunks = p->padded ? n * ceil_div(g->h.in, p->chunk_rows)
+                               : ceil_div(n * g->h.in, p->chunk_rows);
+    int64_t wanted = p->tasks < MOST_PARTS ? ceil_div(MOST_PARTS, p->tasks) : 1;
+    int64_t affordable = greater(PART_BYTES / (g->w_size * 8), 1);
+    return greater(lesser(lesser(wanted, affordable), chunks), 1);
 }
 
 struct sweep_plan convti_plan_sweep(const struct geometry *g, int64_t n)
 {
     int64_t pixels = n * g->h.out * g->w.out;
-    int64_t step = min_of(max_of(STEP_ELEMENTS / g->filters, 1), BLOCK_PIXELS);
-    return (struct sweep_plan){.block = max_of(BLOCK_PIXELS, up(pixels, MOST_BLOCKS)),
+    int64_t step = lesser(greater(STEP_ELEMENTS / g->filters, 1), BLOCK_PIXELS);
+    return (struct sweep_plan){.block = greater(BLOCK_PIXELS, ceil_div(pixels, MOST_BLOCKS)),
                                .step = step};
 }
 
 int64_t convti_sweep_bound(const struct geometry *g, int64_t n)
 {
-    return min_of(up(n * g->h.out * g->w.out, BLOCK_PIXELS), MOST_BLOCKS);
+    return lesser(ceil_div(n * g->h.out * g->w.out, BLOCK_PIXELS), MOST_BLOCKS);
 }

@@ -9,6 +9,7 @@
  */
 #include <string.h>
 
+#include "../integer.h"
 #include "passes.h"
 
 enum { MOST_ROWS = KERNEL_MAX_DOTS };
@@ -35,11 +36,6 @@ struct pair {
 struct cursor {
     int64_t n, q, c;
 };
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return a > 0 ? (a + b - 1) / b : 0;
-}
 
 /* Runs along a kernel row join where neighbouring taps are neighbours in memory. */
 static int64_t make_runs(const struct item *it, const struct tap_class *h,
@@ -226,11 +222,6 @@ static void stage(struct item *it, real *staged)
     it->source = staged;
     it->low = low;
     it->source_rows = high > low ? high - low : 0;
-}
-
-static int64_t lesser(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
 }
 
 size_t FN(convti_gather_scratch)(const struct gather_plan *p)

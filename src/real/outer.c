@@ -10,25 +10,11 @@
  */
 #include <string.h>
 
+#include "../integer.h"
 #include "passes.h"
 
 /* Copies go by blocks of constant size, which compile to a few moves. */
 enum { BLOCK = KERNEL_MAX_ROWS };
-
-static int64_t lesser(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t greater(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return a > 0 ? (a + b - 1) / b : 0;
-}
 
 /*
  * Memory of one task. x and the rows of dz are copied so that what a tile reads is contiguous: in

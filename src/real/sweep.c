@@ -10,12 +10,8 @@
  */
 #include <string.h>
 
+#include "../integer.h"
 #include "passes.h"
-
-static int64_t lesser(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* Room for z, y and dy of one step in channels_last. */
 size_t FN(convti_sweep_scratch)(const struct geometry *g)
