@@ -113,7 +113,7 @@ struct slabs convti_plan_slabs(const struct gather_plan *p, int64_t n, size_t re
 
 /* Forward: i = (o + crop - t * dilation) / stride spans (rows - 1 + reach) / stride + 1 rows, and
  * one for rounding. */
-int64_t convti_slab_source(const struct gather_plan *p, const struct slabs *s)
+static int64_t slab_source(const struct gather_plan *p, const struct slabs *s)
 {
     int64_t rows = lesser((s->rows - 1 + p->reach) / p->target_step + 2, p->source_h);
     return s->images * rows * p->source_w * p->k;
@@ -126,7 +126,7 @@ int64_t convti_slab_bound(const struct gather_plan *p, size_t real_size)
     int64_t image = p->source_h * p->source_w * p->k;
     struct slabs widest = convti_plan_slabs(p, LEAST_ITEMS, real_size);
     return greater(image * (int64_t)real_size <= SLAB_BYTES ? SLAB_BYTES / (int64_t)real_size : 0,
-                   convti_slab_source(p, &widest));
+                   slab_source(p, &widest));
 }
 
 void convti_plan_outer(struct outer_plan *p, const struct geometry *g,

@@ -50,8 +50,7 @@ void convti_plan_gather_backward(struct gather_plan *plan, const struct geometry
 
 struct slabs convti_plan_slabs(const struct gather_plan *plan, int64_t n, size_t real_size);
 
-/* Elements of the source that a slab reads, at most; and the bound of that over all batch sizes. */
-int64_t convti_slab_source(const struct gather_plan *plan, const struct slabs *slabs);
+/* Elements of the source that a slab reads, at most, whatever the batch. */
 int64_t convti_slab_bound(const struct gather_plan *plan, size_t real_size);
 
 /*

@@ -1,9 +1,10 @@
 /*
- * outer, in registers:   out[r][j] (+)= sum over segments and i of v[row[r] + i * vs] * u[column[j]
- * + i * us]
+ * outer, in registers:
  *
- * Vector lanes run along u (usually input channels), rows are broadcasts from v (usually filters or
- * taps x filters). Nothing is packed: both operands are read where they lie.
+ *     out[r][j] (+)= sum over segments and i of v[row[r] + i * vs] * u[column[j] + i * us]
+ *
+ * Vector lanes run along u (input channels), rows are broadcasts from v (filters, or taps x filters).
+ * Operands are read where the segments say, in place or in the caller's copies.
  */
 #ifndef CONVT_OUTER_H
 #define CONVT_OUTER_H
