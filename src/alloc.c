@@ -3,19 +3,9 @@
 
 #include <stdlib.h>
 
-bool convti_mul(size_t a, size_t b, size_t *out)
-{
-    return !__builtin_mul_overflow(a, b, out);
-}
-
 bool convti_mul64(int64_t a, int64_t b, int64_t *out)
 {
     return !__builtin_mul_overflow(a, b, out);
-}
-
-bool convti_add64(int64_t a, int64_t b, int64_t *out)
-{
-    return !__builtin_add_overflow(a, b, out);
 }
 
 bool convti_count(int64_t n, int64_t h, int64_t w, int64_t c, int64_t *out)

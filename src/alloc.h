@@ -15,10 +15,8 @@
 
 enum { CONVTI_ALIGNMENT = 64 };
 
-/* *out = a * b or a + b; false where the result does not fit (*out is then unspecified). */
-bool convti_mul(size_t a, size_t b, size_t *out);
+/* *out = a * b; false where the result does not fit (*out is then unspecified). */
 bool convti_mul64(int64_t a, int64_t b, int64_t *out);
-bool convti_add64(int64_t a, int64_t b, int64_t *out);
 
 /* n * h * w * c; false where it does not fit in 63 bits or a factor is negative. */
 bool convti_count(int64_t n, int64_t h, int64_t w, int64_t c, int64_t *out);
