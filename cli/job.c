@@ -12,7 +12,6 @@
 #include "cli.h"
 #include "decoder.h"
 #include "model.h"
-#include "optimizer.h"
 #include "predictor.h"
 
 /* The recipe of the default decoder: what trains it fast and never left it on a plateau. */
@@ -35,20 +34,23 @@ char *real_text(char text[32], double value)
 
 static const struct loss_row {
     convt_loss_kind kind;
-    const char *class_name, *name, *short_name;
+    const char *class_name, *name; /* class_name NULL: an alias */
 } losses[] = {
-#define LOSS(enumerator, number, class_name, name, short_name, ...) \
-    {CONVT_##enumerator, #class_name, #name, #short_name},
+#define LOSS(enumerator, number, class_name, name, ...) {CONVT_##enumerator, #class_name, #name},
+#define SUM_LOSS LOSS
+#define AXIS_LOSS LOSS
+#define BATCH_LOSS LOSS
 #include <convt/losses.def>
-#undef LOSS
+#define LOSS_ALIAS(enumerator, alias) {CONVT_##enumerator, NULL, #alias},
+#include <convt/losses.def>
 };
 
 bool loss_kind(const char *name, convt_loss_kind *kind)
 {
     for (size_t i = 0; i < LENGTH(losses); i++) {
         const struct loss_row *row = &losses[i];
-        if (strcmp(name, row->class_name) == 0 || strcasecmp(name, row->name) == 0 ||
-            strcasecmp(name, row->short_name) == 0) {
+        if ((row->class_name && strcmp(name, row->class_name) == 0) ||
+            strcasecmp(name, row->name) == 0) {
             *kind = row->kind;
             return true;
         }
@@ -62,6 +64,39 @@ const char *loss_name(const convt_loss_config *loss)
         if (losses[i].kind == loss->kind) return losses[i].name;
     }
     return losses[0].name;
+}
+
+loss_logits loss_logits_of(convt_loss_kind kind)
+{
+    static const struct {
+        convt_loss_kind kind;
+        loss_logits logits;
+    } takes[] = {
+#define LOGIT_LOSS(enumerator, ...) {CONVT_##enumerator, LOGITS_OF_SIGMOID},
+#define AXIS_LOGIT_LOSS(enumerator, ...) {CONVT_##enumerator, LOGITS_OF_SOFTMAX},
+#include <convt/losses.def>
+    };
+    for (size_t i = 0; i < LENGTH(takes); i++) {
+        if (takes[i].kind == kind) return takes[i].logits;
+    }
+    return NO_LOGITS;
+}
+
+bool loss_of_class_numbers(convt_loss_kind kind)
+{
+    enum { VALUES = false, CLASS_NUMBERS = true };
+    static const struct {
+        convt_loss_kind kind;
+        bool numbers;
+    } targets[] = {
+#define AXIS_LOSS(enumerator, number, class_name, name, function, targets, ...) \
+    {CONVT_##enumerator, targets},
+#include <convt/losses.def>
+    };
+    for (size_t i = 0; i < LENGTH(targets); i++) {
+        if (targets[i].kind == kind) return targets[i].numbers;
+    }
+    return false;
 }
 
 /* ---- layers ---------------------------------------------------------------------------------- */
@@ -157,7 +192,8 @@ static int make_layers(job *j)
                                  : design_layers(j, x);
     if (code == OPTIONS_PARSED) code = j->supervised ? fit_input(j, "x", x) : fit_codes(j);
     if (code != OPTIONS_PARSED) return code;
-    int64_t leaf = convt_leaf_size(j->batch_size, model_parameter_bytes(j->layers, j->layer_count));
+    int64_t leaf = convt_leaf_size(j->loss.kind, j->batch_size,
+                                   model_parameter_bytes(j->layers, j->layer_count));
     j->layers[0].max_batch = leaf < j->dataset.count ? leaf : j->dataset.count;
     j->layers[0].threads = (int)j->opt->threads.integer;
     j->layers[0].seed = j->opt->seed.seed;
@@ -166,13 +202,13 @@ static int make_layers(job *j)
 }
 
 /*
- * Cross-entropy of a sigmoid is computed from its argument, where nothing saturates. The last layer
+ * A loss of a sigmoid is computed from its argument, where nothing saturates. The last layer
  * is trained without its sigmoid then, and saved with it.
  */
 static void train_on_logits(job *j)
 {
     convt_config *last = &j->layers[j->layer_count - 1];
-    bool probabilities = j->loss.kind == CONVT_BINARY_CROSSENTROPY && !j->loss.from_logits;
+    bool probabilities = loss_logits_of(j->loss.kind) == LOGITS_OF_SIGMOID && !j->loss.from_logits;
     if (!probabilities || last->activation.kind != CONVT_SIGMOID ||
         last->activity_regularizer.kind != CONVT_NO_REGULARIZER)
         return;
@@ -181,6 +217,21 @@ static void train_on_logits(job *j)
 }
 
 /* ---- model ----------------------------------------------------------------------------------- */
+
+/* The targets must fit the model: its output, or one class number along the last axis of memory. */
+static int check_target(const job *j)
+{
+    const bool numbers = loss_of_class_numbers(j->loss.kind);
+    convt_shape wanted = convt_layer_output(convt_model_layer(j->model, j->layer_count - 1));
+    if (numbers) *(channels_first(j) ? &wanted.w : &wanted.c) = 1;
+    if (wanted.h == j->target.h && wanted.w == j->target.w && wanted.c == j->target.c)
+        return OPTIONS_PARSED;
+    return complain(EXIT_USAGE, "--model", "its %s %lldx%lldx%lld, %s %lldx%lldx%lld",
+                    numbers ? "class numbers are" : "output is", (long long)wanted.h,
+                    (long long)wanted.w, (long long)wanted.c,
+                    j->supervised ? "y is" : "the images are", (long long)j->target.h,
+                    (long long)j->target.w, (long long)j->target.c);
+}
 
 static int make_model(job *j)
 {
@@ -195,12 +246,8 @@ static int make_model(job *j)
         j->saved[i].allocator = (convt_allocator){0}; /* that of the layers is the model's own */
     }
     if (j->loss.sigmoid_output) j->saved[j->layer_count - 1].activation.kind = CONVT_SIGMOID;
-    convt_shape output = convt_layer_output(convt_model_layer(j->model, j->layer_count - 1));
-    if (output.h != j->target.h || output.w != j->target.w || output.c != j->target.c)
-        return complain(EXIT_USAGE, "--model", "its output is %lldx%lldx%lld, %s %lldx%lldx%lld",
-                        (long long)output.h, (long long)output.w, (long long)output.c,
-                        j->supervised ? "y is" : "the images are", (long long)j->target.h,
-                        (long long)j->target.w, (long long)j->target.c);
+    code = check_target(j);
+    if (code != OPTIONS_PARSED) return code;
     if (j->spec.weights.count > 0 && convt_spec_load_weights(&j->spec, j->model, &err) != CONVT_OK)
         return complain_config("--model", &err);
     return OPTIONS_PARSED;
@@ -216,9 +263,9 @@ static convt_sgd_config recipe(const job *j)
         .learning_rate = CONVT_SET(warmup > 0 ? 0 : RECIPE_RATE),
         .momentum = RECIPE_MOMENTUM,
         .schedule = {.kind = CONVT_COSINE_DECAY,
-                     .decay_steps = fmax(steps - warmup, 1),
+                     .decay_steps = CONVT_SET(fmax(steps - warmup, 1)),
                      .warmup_target = {warmup > 0, RECIPE_RATE},
-                     .warmup_steps = warmup},
+                     .warmup_steps = CONVT_SET(warmup)},
     };
 }
 
@@ -230,9 +277,9 @@ static int make_optimizer(job *j)
     convt_status status = CONVT_OK;
     if (!rows) return out_of_memory();
     if (stored)
-        status = optimizer_parse(stored, &j->sgd_config, &err);
+        status = convt_sgd_parse(stored, &j->sgd_config, &err);
     else if (j->opt->optimizer.given)
-        status = optimizer_read(j->opt->optimizer.text, &j->sgd_config, &err);
+        status = convt_sgd_read(j->opt->optimizer.text, &j->sgd_config, &err);
     else
         j->recipe = !j->supervised;
     if (j->recipe) j->sgd_config = recipe(j);
@@ -241,7 +288,9 @@ static int make_optimizer(job *j)
         status = convt_sgd_create(&j->sgd, &j->sgd_config, rows,
                                   convt_model_parameters(j->model, rows), &err);
     free(rows);
-    return status ? complain_config("--optimizer", &err) : OPTIONS_PARSED;
+    if (!status) return OPTIONS_PARSED;
+    /* a file that is not there or no JSON is a wrong option like a wrong argument in it */
+    return complain(EXIT_USAGE, err.field[0] ? err.field : "--optimizer", "%s", err.message);
 }
 
 /* The array's shape is in memory order, as numpy and `convt predict` read it. */

@@ -99,6 +99,11 @@ int job_write_results(job *j, const char *notice);
 bool loss_kind(const char *name, convt_loss_kind *kind);
 const char *loss_name(const convt_loss_config *loss);
 
+/* What a loss takes from logits, if anything; and whether its targets are class numbers. */
+typedef enum loss_logits { NO_LOGITS, LOGITS_OF_SIGMOID, LOGITS_OF_SOFTMAX } loss_logits;
+loss_logits loss_logits_of(convt_loss_kind kind);
+bool loss_of_class_numbers(convt_loss_kind kind);
+
 /* The shortest text that reads back as the same number; needs 32 bytes. Returns text. */
 char *real_text(char text[32], double value);
 

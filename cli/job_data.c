@@ -29,7 +29,7 @@ static int read_images(job *j)
                         j->source);
     /* Whoever brings a model may have targets of any range, unless the loss is one of
      * probabilities. */
-    bool free_range = j->opt->model.given && j->loss.kind != CONVT_BINARY_CROSSENTROPY;
+    bool free_range = j->opt->model.given && loss_logits_of(j->loss.kind) == NO_LOGITS;
     if (!free_range && (range.low < 0 || range.high > 1))
         return complain(EXIT_FAILED, "--data",
                         "%s holds numbers from %g to %g, expected bytes or numbers from 0 to 1",

@@ -8,7 +8,6 @@
 
 #include "cli.h"
 #include "job.h"
-#include "optimizer.h"
 
 enum { MAY_DIFFER = true, MUST_AGREE = false };
 
@@ -159,15 +158,17 @@ static char *option_text(const job *j, const options *table, const char *name)
 bool job_add_settings(job *j, const options *table)
 {
     convt_error err;
-    char *layers = NULL;
+    char *layers = NULL, *sgd = NULL;
     for (size_t i = 0; i < LENGTH(setting_rows); i++) {
         const char *name = setting_rows[i].name;
         char *text = is_option(name) ? option_text(j, table, name) : NULL;
         if (text && !settings_add(&j->settings, name, text)) return false;
     }
     if (convt_spec_write(j->saved, j->layer_count, &layers, &err) != CONVT_OK) return false;
-    return settings_add(&j->settings, "layers", layers) &&
-           (j->recipe || settings_add(&j->settings, "sgd", optimizer_write(&j->sgd_config)));
+    if (!settings_add(&j->settings, "layers", layers)) return false;
+    if (j->recipe) return true;
+    if (convt_sgd_write(&j->sgd_config, &sgd, &err) != CONVT_OK) return false;
+    return settings_add(&j->settings, "sgd", sgd);
 }
 
 /* ---- the command line that repeats the run --------------------------------------------------- */

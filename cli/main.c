@@ -16,6 +16,7 @@ static const struct command {
     const char *summary;
 } commands[] = {
     {"train", command_train, "train a decoder on images, or a model from x to y"},
+    {"layer", command_layer, "run one layer on arrays: output, losses, gradients, optimizer steps"},
     {"predict", command_predict, "run a model on an array"},
     {"sample", command_sample, "draw pictures from a trained decoder"},
     {"info", command_info, "show what a model file holds"},

@@ -50,8 +50,8 @@ const char *activation_name(const convt_config *layer)
         const char *name;
     } names[] = {
 #define ACTIVATION(enumerator, number, name, ...) {number, #name},
+#define AXIS_ACTIVATION(enumerator, number, name, ...) {number, #name},
 #include <convt/activations.def>
-#undef ACTIVATION
     };
     for (size_t i = 0; i < LENGTH(names); i++) {
         if (names[i].number == (int)layer->activation.kind) return names[i].name;
@@ -65,12 +65,25 @@ int64_t layer_parameters(const convt_config *layer, int64_t channels)
     return kernel + (layer->no_bias ? 0 : layer->filters);
 }
 
+int64_t output_channels(const convt_config *layer)
+{
+    int inputs = 1;
+    switch ((int)layer->activation.kind) {
+#define AXIS_ACTIVATION(enumerator, number, name, needs_z, inputs_a_y, ...) \
+    case CONVT_##enumerator:                                                \
+        inputs = inputs_a_y;                                                \
+        break;
+#include <convt/activations.def>
+    }
+    return layer->data_format == CONVT_CHANNELS_LAST ? layer->filters / inputs : layer->filters;
+}
+
 size_t model_parameter_bytes(const convt_config layers[], int count)
 {
     int64_t numbers = 0, channels = layers[0].input.c;
     for (int i = 0; i < count; i++) {
         numbers += layer_parameters(&layers[i], channels);
-        channels = layers[i].filters;
+        channels = output_channels(&layers[i]);
     }
     return (size_t)numbers * (layers[0].dtype == CONVT_FLOAT64 ? 8 : 4);
 }

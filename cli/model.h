@@ -21,6 +21,9 @@ const char *activation_name(const convt_config *layer);
 /* Numbers in the kernel and the bias. */
 int64_t layer_parameters(const convt_config *layer, int64_t channels);
 
+/* Channels that the next layer sees: filters, but half of them behind a glu over channels. */
+int64_t output_channels(const convt_config *layer);
+
 /* Bytes of all parameters of a chain. */
 size_t model_parameter_bytes(const convt_config layers[], int count);
 

@@ -10,6 +10,7 @@
 
 #include "cli.h"
 #include "data.h"
+#include "model.h"
 #include "options.h"
 
 enum { MOST_SAMPLES = 64, LAYERS_BYTES = 32 << 20 };
@@ -65,7 +66,7 @@ int check_memory(const convt_config layers[], int count)
                 (long long)layer->kernel_size.h, (long long)layer->kernel_size.w,
                 (long long)layer->filters, (long long)channels, i + 1, bytes_text(needed, bytes),
                 there);
-        channels = layer->filters;
+        channels = output_channels(layer);
     }
     double bytes = (double)convt_model_memory(layers, count, &err);
     if (bytes > machine)

@@ -86,10 +86,12 @@ static convt_status draw_codes(const job *j, predictor *p, gallery *g, void *x, 
     return draw(j, p, x, g->way, g->way_pixels, err);
 }
 
-/* Is the target something to look at? Its numbers must be shades. */
+/* Are target and output something to look at? Their numbers must be shades. */
 static bool is_picture(const job *j)
 {
-    if (!drawable(j->target)) return false;
+    bool classes = loss_of_class_numbers(j->loss.kind) ||
+                   (j->loss.from_logits && loss_logits_of(j->loss.kind) == LOGITS_OF_SOFTMAX);
+    if (classes || !drawable(j->target)) return false;
     value_range range = j->supervised ? array_range(&j->y) : image_range(&j->images.images);
     return range.low >= 0 && range.high <= 1;
 }
@@ -160,8 +162,7 @@ static void add_facts(const job *j, report *r)
     char text[32], rate[32];
     convt_sgd_config sgd = j->sgd_config;
     double peak = sgd.schedule.warmup_target.set ? sgd.schedule.warmup_target.value
-                  : sgd.learning_rate.set        ? sgd.learning_rate.value
-                                                 : 0.01;
+                                                 : convt_schedule_rate(&sgd, 0);
     report_add_fact(r, "data", "%s", j->supervised ? j->opt->x.text : j->source);
     report_add_fact(r, "samples", "%s", count_text(text, j->dataset.count));
     if (j->train_count < j->dataset.count)
@@ -172,7 +173,9 @@ static void add_facts(const job *j, report *r)
                     j->loss.from_logits ? ", from logits" : "");
     report_add_fact(r, "optimizer", "SGD%s", sgd.nesterov ? ", nesterov" : "");
     report_add_fact(r, "learning rate", "%s%s", real_text(rate, peak),
-                    sgd.schedule.kind == CONVT_COSINE_DECAY ? ", cosine decay" : "");
+                    sgd.schedule.kind == CONVT_CONSTANT_RATE  ? ""
+                    : sgd.schedule.kind == CONVT_COSINE_DECAY ? ", cosine decay"
+                                                              : ", then by its schedule");
     report_add_fact(r, "momentum", "%s", real_text(rate, sgd.momentum));
     if (!j->supervised)
         report_add_fact(r, "learning rate of codes", "%s", real_text(rate, j->codes.learning_rate));

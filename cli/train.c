@@ -35,11 +35,11 @@ static const option rows[] = {
     ROW("batch-size", "B", OPTION_INTEGER, batch_size,
         "samples per step (default 128; 32 with --x)", 1, 1e9),
     ROW("loss", "NAME", OPTION_TEXT, loss,
-        "as Keras names it: mse, mae, binary_crossentropy (default: binary_crossentropy; mse with "
-        "--x)",
+        "as Keras names it: mse, mae, huber, binary_crossentropy, dice, ... (default: "
+        "binary_crossentropy; mse with --x)",
         0, 0),
     ROW("from-logits", NULL, OPTION_FLAG, from_logits,
-        "the model ends without a sigmoid; for binary_crossentropy", 0, 0),
+        "the model ends without a sigmoid, or softmax; for the crossentropies", 0, 0),
     ROW("optimizer", "OPT.json", OPTION_TEXT, optimizer,
         "of the weights: what keras.optimizers.SGD.get_config() gives (default: rate 0.5, momentum "
         "0.9, two epochs of warm-up "
@@ -124,9 +124,11 @@ static int choose_loss(job *j)
     j->loss.from_logits = o->from_logits.given;
     if (!loss_kind(name, &j->loss.kind))
         return complain(EXIT_USAGE, "--loss", "\"%s\" is not known", name);
-    if (j->loss.from_logits && j->loss.kind != CONVT_BINARY_CROSSENTROPY)
-        return complain(EXIT_USAGE, "--from-logits",
-                        "%s takes no logits, only binary_crossentropy does", name);
+    if (j->loss.from_logits && loss_logits_of(j->loss.kind) == NO_LOGITS)
+        return complain(EXIT_USAGE, "--from-logits", "%s takes no logits", name);
+    if (loss_of_class_numbers(j->loss.kind) && !(j->supervised && o->model.given))
+        return complain(EXIT_USAGE, "--loss",
+                        "%s takes class numbers: it needs --x, --y and --model", name);
     return OPTIONS_PARSED;
 }
 

@@ -67,7 +67,7 @@ static convt_status train(convt_error *err)
     convt_trainer_config fit = {
         /* The last layer gives logits, the picture is their sigmoid. */
         .loss = {.kind = CONVT_BINARY_CROSSENTROPY, .sigmoid_output = true},
-        .data = {IMAGES, convt_arrays_gather, &arrays},
+        .data = {.count = IMAGES, .gather = convt_arrays_gather, .context = &arrays},
         .codes = {convt_f32(codes, IMAGES, 1, 1, CODE), .learning_rate = 10, .fix_first = true},
         .epochs = EPOCHS,
         .batch_size = BATCH,

@@ -1,7 +1,7 @@
 /*
- * Keras JSON in four parts: single values with their refusals (json_value.c), members of the
+ * Keras JSON in parts: single values with their refusals (json_value.c), members of the
  * families (json_family.c), a layer's config (json_layer.c), models in all their wrappings
- * (json_model.c); json_write.c is the way back. Every refusal names the key by its place in the
+ * (json_model.c); json_write.c is the way back. json_optimizer.c is SGD, both ways. Every refusal names the key by its place in the
  * file and shows the value.
  */
 #ifndef CONVTI_JSON_H
@@ -11,10 +11,15 @@
 
 #include "convt/io.h"
 
-/* Where a value stands: "", "layers[1]", "layers[1].kernel_initializer". */
+/*
+ * Where a value stands: "", "layers[1]", "layers[1].kernel_initializer". `later` collects the first
+ * refusal of what Keras' constructor lets through and build or call refuses, so that it counts only
+ * where the constructor has nothing to say; NULL: such refusals count at once.
+ */
 typedef struct convti_place {
     char path[48];
     convt_error *err;
+    convt_error *later;
 } convti_place;
 
 /* The place one step further in. */
@@ -24,19 +29,30 @@ convti_place convti_place_within(const convti_place *place, const char *key);
 convt_status convti_json_refuse(const convti_place *place, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The same of what Keras refuses at build or call: CONVT_OK where place collects those. */
+convt_status convti_json_refuse_later(const convti_place *place, const char *key,
+                                      const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 /* A value as JSON on one line, cut to fit, for messages. */
 typedef struct convti_shown {
     char text[96];
 } convti_shown;
 convti_shown convti_json_show(const json_t *value);
 
-/* "must be <expected>, got <value>". */
+/* "must be <expected>, got <value>"; at once, or later. */
 convt_status convti_json_refuse_value(const convti_place *place, const char *key,
                                       const json_t *value, const char *expected);
+convt_status convti_json_refuse_value_later(const convti_place *place, const char *key,
+                                            const json_t *value, const char *expected);
 
 /* As Keras says it: "Unrecognized keyword arguments passed to <class>: {<key>: <value>}". */
 convt_status convti_json_unknown_key(const convti_place *place, const char *class_name,
                                      const char *key, const json_t *value);
+
+/* A serialized object may be registered under its own name alone: `name` or its class name. */
+convt_status convti_json_check_registered(const convti_place *place, const char *key,
+                                          const json_t *object, const char *name);
 
 /* The root of a text; NULL and CONVT_BAD_FORMAT naming `name` where it is no JSON. */
 json_t *convti_json_parse(const char *text, const char *name, convt_error *err);
@@ -70,7 +86,41 @@ convti_json_reader convti_json_read_regularizer;
 convti_json_reader convti_json_read_constraint;
 convti_json_reader convti_json_read_activation;
 
+/* {"alpha": 0.5, ...}: arguments of the activation at target, which was read before. */
+convti_json_reader convti_json_read_activation_arguments;
+
+/* ---- objects --------------------------------------------------------------------------------- */
+
+/* One key of an object, and where in a struct its value goes. A list of keys is in the order in
+ * which Keras looks at them. */
+typedef struct convti_json_key {
+    const char *name;
+    convti_json_reader *read;
+    size_t offset;
+} convti_json_key;
+
+typedef struct convti_json_keys {
+    const convti_json_key *list;
+    size_t count;
+} convti_json_keys;
+
+#define CONVTI_JSON_KEYS(list)              \
+    {                                       \
+        list, sizeof(list) / sizeof *(list) \
+    }
+
+bool convti_json_has_key(convti_json_keys keys, const char *name);
+
+/* Reads the keys that are there into the struct at target; others are not looked at. */
+convt_status convti_json_read_keys(const convti_place *place, convti_json_keys keys,
+                                   const json_t *object, void *target);
+
 /* ---- layers ---------------------------------------------------------------------------------- */
+
+/* What every Keras layer takes (name, dtype, trainable ...), into cfg; refuses what is neither that
+ * nor in `own`. */
+convt_status convti_json_read_base(const convti_place *place, const char *class_name,
+                                   convti_json_keys own, const json_t *config, convt_config *cfg);
 
 /* layer.get_config(): every key of Conv2DTranspose. cfg->input stays as it is. Strings are the
  * JSON's own. */
@@ -84,11 +134,11 @@ json_t *convti_json_write_layer(const convt_config *cfg, const char *name, convt
 convt_status convti_spec_parse(const char *json, const char *name, convt_spec *spec,
                                convt_error *err);
 
-/* Activations with arguments of their own are layers in Keras: ReLU, LeakyReLU, ELU. */
+/* Keras' layers that are activations, some with arguments of their own: ReLU, LeakyReLU, ELU. */
 typedef struct convti_activation_layer {
     const char *class_name, *snake_name;
-    convt_activation_kind kind;
-    double negative_slope; /* default of the layer, which may differ from the function's */
+    convt_activation start; /* with the layer's defaults, which may differ from the function's */
+    convti_json_keys keys;
 } convti_activation_layer;
 extern const convti_activation_layer convti_activation_layers[];
 extern const int convti_activation_layer_count;

@@ -1,73 +1,94 @@
 /*
- * The config of one Conv2DTranspose: a table of keys, each with the function that reads its
- * value into a field of the config.
+ * The config of one Conv2DTranspose: tables of keys, each with the function that reads its value
+ * into a field of the config. The order is that of Keras' constructor, so that of several errors
+ * the one is reported that Keras reports; what only build or call refuse comes behind all of it.
  */
 #include <stddef.h>
 #include <string.h>
 #include <strings.h>
 
 #include "json.h"
-
-typedef struct key {
-    const char *name;
-    convti_json_reader *read;
-    size_t offset;
-} key;
-
-#define LENGTH(array) (sizeof(array) / sizeof *(array))
+#include "status.h"
 
 /* ---- numbers --------------------------------------------------------------------------------- */
 
+/* The constructor compares with 0; whether it is an integer shows when the kernel is made. */
 static convt_status read_filters(const convti_place *place, const char *name, const json_t *value,
                                  void *target)
 {
-    int64_t filters;
-    if (!convti_json_integer(value, &filters))
+    double filters;
+    if (json_is_null(value))
+        return convti_json_refuse_later(place, name,
+                                        "Shapes used to initialize variables must be fully-defined "
+                                        "(no `None` dimensions). Received filters=null");
+    if (!convti_json_number(value, &filters))
         return convti_json_refuse_value(place, name, value, "an integer");
-    if (filters <= 0)
-        return convti_json_refuse(
-            place, name,
-            "Invalid value for argument `filters`. Expected a strictly positive value. "
-            "Received filters=%lld",
-            (long long)filters);
-    *(int64_t *)target = filters;
+    if (filters <= 0) {
+        convti_shown shown = convti_json_show(value);
+        return convti_json_refuse(place, name,
+                                  "Invalid value for argument `filters`. Expected a strictly "
+                                  "positive value. Received filters=%s",
+                                  shown.text);
+    }
+    if (!convti_json_integer(value, target))
+        return convti_json_refuse_value_later(place, name, value, "an integer");
     return CONVT_OK;
 }
 
-/* An integer for both, or a list of two. */
+/* As the constructor sees sizes: numbers, one for both or two in a list. */
+static bool two_numbers(const json_t *value, double number[2])
+{
+    int64_t integer;
+    if (convti_json_integer(value, &integer)) {
+        number[0] = number[1] = (double)integer;
+        return true;
+    }
+    return json_array_size(value) == 2 &&
+           convti_json_number(json_array_get(value, 0), &number[0]) &&
+           convti_json_number(json_array_get(value, 1), &number[1]);
+}
+
 static bool two_integers(const json_t *value, int64_t size[2])
 {
     if (convti_json_integer(value, &size[0])) {
         size[1] = size[0];
         return true;
     }
-    return json_array_size(value) == 2 && convti_json_integer(json_array_get(value, 0), &size[0]) &&
+    return convti_json_integer(json_array_get(value, 0), &size[0]) &&
            convti_json_integer(json_array_get(value, 1), &size[1]);
 }
 
+/* `ok` says whether size was read. Fractions, 2.0 among them, pass the constructor. */
 static convt_status read_two(const convti_place *place, const char *name, const json_t *value,
-                             int64_t least, int64_t size[2])
+                             bool zero_allowed, int64_t size[2], bool *ok)
 {
     convti_shown shown = convti_json_show(value);
-    if (!two_integers(value, size))
+    double number[2];
+    *ok = false;
+    if (!two_numbers(value, number))
         return convti_json_refuse(place, name,
                                   "The `%s` argument must be a tuple of 2 integers. Received %s=%s",
                                   name, name, shown.text);
-    if (size[0] < least || size[1] < least)
+    if (number[0] < 0 || number[1] < 0 || (!zero_allowed && !(number[0] > 0 && number[1] > 0)))
         return convti_json_refuse(
             place, name,
             "The `%s` argument must be a tuple of 2 integers. Received %s=%s, including values "
             "that do not satisfy `value %s 0`",
-            name, name, shown.text, least > 0 ? ">" : ">=");
-    return CONVT_OK;
+            name, name, shown.text, zero_allowed ? ">=" : ">");
+    *ok = two_integers(value, size);
+    if (*ok) return CONVT_OK;
+    return convti_json_refuse_later(
+        place, name, "The `%s` argument must be a tuple of 2 integers. Received %s=%s", name, name,
+        shown.text);
 }
 
 static convt_status read_pair(const convti_place *place, const char *name, const json_t *value,
                               void *target)
 {
     int64_t size[2];
-    convt_status status = read_two(place, name, value, 1, size);
-    if (!status) *(convt_hw *)target = (convt_hw){size[0], size[1]};
+    bool ok;
+    convt_status status = read_two(place, name, value, false, size, &ok);
+    if (ok) *(convt_hw *)target = (convt_hw){size[0], size[1]};
     return status;
 }
 
@@ -75,20 +96,14 @@ static convt_status read_output_padding(const convti_place *place, const char *n
                                         const json_t *value, void *target)
 {
     int64_t size[2];
+    bool ok;
     if (json_is_null(value)) return CONVT_OK;
-    convt_status status = read_two(place, name, value, 0, size);
-    if (!status) *(convt_optional_hw *)target = CONVT_SET_HW(size[0], size[1]);
+    convt_status status = read_two(place, name, value, true, size, &ok);
+    if (ok) *(convt_optional_hw *)target = CONVT_SET_HW(size[0], size[1]);
     return status;
 }
 
 /* ---- words ----------------------------------------------------------------------------------- */
-
-static convt_status ignore(const convti_place *place, const char *name, const json_t *value,
-                           void *target)
-{
-    (void)place, (void)name, (void)value, (void)target;
-    return CONVT_OK;
-}
 
 static convt_status read_name(const convti_place *place, const char *name, const json_t *value,
                               void *target)
@@ -128,16 +143,19 @@ static convt_status read_use_bias(const convti_place *place, const char *name, c
     return CONVT_OK;
 }
 
+/* A list passes the constructor. */
 static convt_status read_padding(const convti_place *place, const char *name, const json_t *value,
                                  void *target)
 {
+    static const char expected[] = "\"valid\" or \"same\"";
     const char *text = json_string_value(value);
+    if (json_is_array(value)) return convti_json_refuse_value_later(place, name, value, expected);
     if (text && strcasecmp(text, "valid") == 0)
         *(convt_padding *)target = CONVT_VALID;
     else if (text && strcasecmp(text, "same") == 0)
         *(convt_padding *)target = CONVT_SAME;
     else
-        return convti_json_refuse_value(place, name, value, "\"valid\" or \"same\"");
+        return convti_json_refuse_value(place, name, value, expected);
     return CONVT_OK;
 }
 
@@ -155,43 +173,158 @@ static convt_status read_data_format(const convti_place *place, const char *name
     return CONVT_OK;
 }
 
-/* "float32", or a DTypePolicy object with that name. */
-static convt_status read_dtype(const convti_place *place, const char *name, const json_t *value,
-                               void *target)
+/* ---- dtype ----------------------------------------------------------------------------------- */
+
+static bool is_one_of(const char *text, const char *const words[])
 {
-    const json_t *policy =
-        json_is_object(value) ? json_object_get(json_object_get(value, "config"), "name") : value;
-    const char *class_name = convti_json_string(value, "class_name"),
-               *text = json_string_value(policy);
-    bool known = !json_is_object(value) ||
-                 (class_name && (strcmp(class_name, "DTypePolicy") == 0 ||
-                                 strcmp(class_name, "FloatDTypePolicy") == 0));
-    if (known && (!policy || json_is_null(policy) || (text && strcmp(text, "float32") == 0)))
+    for (; text && *words; words++) {
+        if (strcmp(text, *words) == 0) return true;
+    }
+    return false;
+}
+
+/* A policy by its name; null is Keras' default. Half precision is Keras', not ours. */
+static convt_status read_policy_name(const convti_place *place, const char *name,
+                                     const json_t *value, void *target)
+{
+    static const char *const half[] = {"float16", "bfloat16", "mixed_float16", "mixed_bfloat16",
+                                       NULL};
+    const char *text = json_string_value(value);
+    convti_shown shown = convti_json_show(value);
+    if (!value || json_is_null(value) || (text && strcmp(text, "float32") == 0))
         *(convt_dtype *)target = CONVT_FLOAT32;
-    else if (known && text && strcmp(text, "float64") == 0)
+    else if (text && strcmp(text, "float64") == 0)
         *(convt_dtype *)target = CONVT_FLOAT64;
+    else if (is_one_of(text, half))
+        return convti_json_refuse_later(
+            place, name, "must be float32 or float64, got %s, which is not supported", shown.text);
     else
         return convti_json_refuse_value(place, name, value, "float32 or float64");
     return CONVT_OK;
 }
 
+/* "float32", or a policy as an object, {"class_name": "DTypePolicy", "config": {"name": ...}}. */
+static convt_status read_dtype(const convti_place *place, const char *name, const json_t *value,
+                               void *target)
+{
+    static const char *const policies[] = {"DTypePolicy", "FloatDTypePolicy", NULL};
+    const char *class_name = convti_json_string(value, "class_name"), *key;
+    json_t *config = json_object_get(value, "config"), *item;
+    convti_place inner = convti_place_within(place, name);
+    if (!json_is_object(value)) return read_policy_name(place, name, value, target);
+    if (!is_one_of(class_name, policies) || json_is_null(json_object_get(value, "module")) ||
+        (config && !json_is_object(config) && !json_is_null(config)))
+        return convti_json_refuse_value(place, name, value,
+                                        "float32, float64 or a DTypePolicy of that name");
+    json_object_foreach(config, key, item)
+    {
+        if (strcmp(key, "name") != 0) return convti_json_unknown_key(&inner, class_name, key, item);
+    }
+    return read_policy_name(place, name, json_object_get(config, "name"), target);
+}
+
+/* ---- what every layer takes ------------------------------------------------------------------ */
+
+static const convti_json_key first_keys[] = {
+    {"name", read_name, offsetof(convt_config, name)},
+    {"dtype", read_dtype, offsetof(convt_config, dtype)},
+    {"activity_regularizer", convti_json_read_regularizer,
+     offsetof(convt_config, activity_regularizer)},
+};
+static const convti_json_key last_keys[] = {
+    {"trainable", read_trainable, offsetof(convt_config, frozen)},
+};
+
+/* autocast concerns integers and half floats; input_dim and input_shape are for json_model.c, and
+ * Keras takes one of them alone. */
+static bool is_taken_by_layers(const json_t *config, const char *name)
+{
+    static const convti_json_keys first = CONVTI_JSON_KEYS(first_keys),
+                                  last = CONVTI_JSON_KEYS(last_keys);
+    static const char *const ignored[] = {"autocast", "input_dim", NULL};
+    const json_t *input_dim = json_object_get(config, "input_dim");
+    return convti_json_has_key(first, name) || convti_json_has_key(last, name) ||
+           is_one_of(name, ignored) ||
+           (strcmp(name, "input_shape") == 0 && (!input_dim || json_is_null(input_dim)));
+}
+
+convt_status convti_json_read_base(const convti_place *place, const char *class_name,
+                                   convti_json_keys own, const json_t *config, convt_config *cfg)
+{
+    const convti_json_keys first = CONVTI_JSON_KEYS(first_keys), last = CONVTI_JSON_KEYS(last_keys);
+    const char *name;
+    json_t *value;
+    convt_status status = convti_json_read_keys(place, first, config, cfg);
+    if (status) return status;
+    json_object_foreach((json_t *)(uintptr_t)config, name, value)
+    {
+        if (!convti_json_has_key(own, name) && !is_taken_by_layers(config, name))
+            return convti_json_unknown_key(place, class_name, name, value);
+    }
+    return convti_json_read_keys(place, last, config, cfg);
+}
+
+/* ---- beyond Keras ---------------------------------------------------------------------------- */
+
+static convt_status read_switch(const convti_place *place, const char *name, const json_t *value,
+                                void *target)
+{
+    if (!json_is_boolean(value))
+        return convti_json_refuse_value(place, name, value, "true or false");
+    *(bool *)target = json_is_true(value);
+    return CONVT_OK;
+}
+
+static convt_status read_sides(const convti_place *place, const char *name, const json_t *value,
+                               void *target)
+{
+    int64_t side[4] = {-1, -1, -1, -1};
+    bool ok = json_array_size(value) == 2;
+    if (json_is_null(value)) return CONVT_OK;
+    for (size_t i = 0; i < 4 && ok; i++) {
+        const json_t *pair = json_array_get(value, i / 2);
+        ok = json_array_size(pair) == 2 &&
+             convti_json_integer(json_array_get(pair, i % 2), &side[i]) && side[i] >= 0;
+    }
+    if (!ok)
+        return convti_json_refuse_value(
+            place, name, value, "[[top, bottom], [left, right]] with integers of 0 or more");
+    *(convt_optional_sides *)target = CONVT_SET_SIDES(side[0], side[1], side[2], side[3]);
+    return CONVT_OK;
+}
+
+/* "convt": {...}, all of it optional. */
+static convt_status read_convt(const convti_place *place, const char *name, const json_t *value,
+                               void *target)
+{
+    static const convti_json_key list[] = {
+        {"strides_with_dilation", read_switch, offsetof(convt_config, strides_with_dilation)},
+        {"explicit_padding", read_sides, offsetof(convt_config, explicit_padding)},
+        {"activation_arguments", convti_json_read_activation_arguments,
+         offsetof(convt_config, activation)},
+    };
+    const convti_json_keys keys = CONVTI_JSON_KEYS(list);
+    convti_place inner = convti_place_within(place, name);
+    const char *key;
+    json_t *item;
+    if (!json_is_object(value)) return convti_json_refuse_value(place, name, value, "an object");
+    json_object_foreach((json_t *)(uintptr_t)value, key, item)
+    {
+        if (!convti_json_has_key(keys, key))
+            return convti_json_unknown_key(&inner, name, key, item);
+    }
+    return convti_json_read_keys(&inner, keys, value, target);
+}
+
 /* ---- the layer ------------------------------------------------------------------------------- */
 
-/* autocast concerns integers and half floats; input_dim and input_shape are for json_model.c. */
-static const key keys[] = {
-    {"name", read_name, offsetof(convt_config, name)},
-    {"trainable", read_trainable, offsetof(convt_config, frozen)},
-    {"dtype", read_dtype, offsetof(convt_config, dtype)},
-    {"autocast", ignore, 0},
-    {"input_dim", ignore, 0},
-    {"input_shape", ignore, 0},
-    {"filters", read_filters, offsetof(convt_config, filters)},
+static const convti_json_key own_keys[] = {
     {"kernel_size", read_pair, offsetof(convt_config, kernel_size)},
     {"strides", read_pair, offsetof(convt_config, strides)},
+    {"dilation_rate", read_pair, offsetof(convt_config, dilation_rate)},
     {"padding", read_padding, offsetof(convt_config, padding)},
     {"output_padding", read_output_padding, offsetof(convt_config, output_padding)},
     {"data_format", read_data_format, offsetof(convt_config, data_format)},
-    {"dilation_rate", read_pair, offsetof(convt_config, dilation_rate)},
     {"activation", convti_json_read_activation, offsetof(convt_config, activation)},
     {"use_bias", read_use_bias, offsetof(convt_config, no_bias)},
     {"kernel_initializer", convti_json_read_initializer,
@@ -200,37 +333,72 @@ static const key keys[] = {
     {"kernel_regularizer", convti_json_read_regularizer,
      offsetof(convt_config, kernel_regularizer)},
     {"bias_regularizer", convti_json_read_regularizer, offsetof(convt_config, bias_regularizer)},
-    {"activity_regularizer", convti_json_read_regularizer,
-     offsetof(convt_config, activity_regularizer)},
     {"kernel_constraint", convti_json_read_constraint, offsetof(convt_config, kernel_constraint)},
     {"bias_constraint", convti_json_read_constraint, offsetof(convt_config, bias_constraint)},
+    {"convt", read_convt, 0},
+    {"filters", read_filters, offsetof(convt_config, filters)},
 };
 
-static const key *find_key(const char *name)
+/* Explicit padding has a rule of its own, which is the layer's to check. */
+static convt_status check_output_padding(const convti_place *place, const convt_config *cfg)
 {
-    for (size_t i = 0; i < LENGTH(keys); i++) {
-        if (strcmp(name, keys[i].name) == 0) return &keys[i];
+    const int64_t padding[2] = {cfg->output_padding.h, cfg->output_padding.w},
+                  strides[2] = {cfg->strides.h ? cfg->strides.h : 1,
+                                cfg->strides.w ? cfg->strides.w : 1};
+    for (int i = 0; i < 2 && cfg->output_padding.set && !cfg->explicit_padding.set; i++) {
+        if (padding[i] >= strides[i])
+            return convti_json_refuse(
+                place, "output_padding",
+                "`output_padding` must be strictly less than `strides` for all dimensions. At "
+                "dimension %d, `output_padding` is %lld but `strides` is %lld",
+                i, (long long)padding[i], (long long)strides[i]);
     }
-    return NULL;
+    return CONVT_OK;
 }
 
-convt_status convti_json_read_layer(const convti_place *place, const json_t *config,
-                                    convt_config *cfg)
+static convt_status check_strides(const convti_place *place, const convt_config *cfg)
 {
-    const char *name;
-    json_t *value;
-    json_object_foreach((json_t *)config, name, value)
-    {
-        const key *known = find_key(name);
-        if (!known) return convti_json_unknown_key(place, "Conv2DTranspose", name, value);
-        convt_status status = known->read(place, name, value, (char *)cfg + known->offset);
+    const convt_hw strides = cfg->strides, dilation = cfg->dilation_rate;
+    if (cfg->strides_with_dilation || (strides.h <= 1 && strides.w <= 1) ||
+        (dilation.h <= 1 && dilation.w <= 1))
+        return CONVT_OK;
+    return convti_json_refuse(place, "strides",
+                              "`strides > 1` not supported in conjunction with `dilation_rate > "
+                              "1`. Received: strides=(%lld, %lld) and dilation_rate=(%lld, %lld)",
+                              (long long)strides.h, (long long)strides.w, (long long)dilation.h,
+                              (long long)dilation.w);
+}
+
+/* Keras makes the policy first, then sees which arguments there are. */
+static convt_status check_call(const convti_place *place, const json_t *config)
+{
+    static const char *const needed[] = {"filters", "kernel_size"};
+    const json_t *dtype = json_object_get(config, "dtype");
+    convt_dtype ignored;
+    if (json_is_object(dtype)) {
+        convt_status status = read_dtype(place, "dtype", dtype, &ignored);
         if (status) return status;
     }
-    if (!json_object_get(config, "filters"))
-        return convti_json_refuse(place, "filters",
-                                  "missing: Conv2DTranspose needs filters and kernel_size");
-    if (!json_object_get(config, "kernel_size"))
-        return convti_json_refuse(place, "kernel_size",
-                                  "missing: Conv2DTranspose needs filters and kernel_size");
+    for (int i = 0; i < 2; i++) {
+        if (!json_object_get(config, needed[i]))
+            return convti_json_refuse(place, needed[i],
+                                      "missing: Conv2DTranspose needs filters and kernel_size");
+    }
     return CONVT_OK;
+}
+
+convt_status convti_json_read_layer(const convti_place *outer, const json_t *config,
+                                    convt_config *cfg)
+{
+    const convti_json_keys own = CONVTI_JSON_KEYS(own_keys);
+    convt_error later = {.status = CONVT_OK};
+    convti_place place = *outer;
+    place.later = &later;
+    convt_status status = check_call(&place, config);
+    if (!status) status = convti_json_read_base(&place, "Conv2DTranspose", own, config, cfg);
+    if (!status) status = convti_json_read_keys(&place, own, config, cfg);
+    if (!status) status = check_output_padding(&place, cfg);
+    if (!status) status = check_strides(&place, cfg);
+    if (status || !later.status) return status;
+    return convti_fail(place.err, later.status, later.field, "%s", later.message);
 }

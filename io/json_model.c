@@ -90,27 +90,35 @@ static convt_status no_input_shape(const convti_place *place)
     return convti_json_refuse(place, "batch_shape", "missing: an InputLayer must have a shape");
 }
 
-/* The shape that an InputLayer gives: batch_shape, or shape without the batch. */
+/* The first of two keys that is there and not null; NULL where none is. */
+static const char *find_one(const json_t *config, const char *key, const char *other)
+{
+    const json_t *value = json_object_get(config, key), *second = json_object_get(config, other);
+    if (value && !json_is_null(value)) return key;
+    return second && !json_is_null(second) ? other : NULL;
+}
+
+/* The shape that an InputLayer gives: batch_shape, or shape without the batch; each has an old name,
+ * which wins. */
 static convt_status add_input_layer(const convti_place *place, const json_t *config,
                                     convt_config *first)
 {
-    static const char *const keys[] = {"batch_shape", "batch_input_shape", "shape", "input_shape"};
-    for (size_t i = 0; i < 4; i++) {
-        const json_t *value = json_object_get(config, keys[i]);
-        if (value && !json_is_null(value))
-            return add_shape(place, keys[i], value, i < 2 ? 1 : 0, first);
+    const char *with_batch = find_one(config, "batch_input_shape", "batch_shape"),
+               *shape = find_one(config, "input_shape", "shape"),
+               *size = find_one(config, "batch_size", "batch_size");
+    if (with_batch && (shape || size)) {
+        convti_shown shown = convti_json_show(config);
+        return convti_json_refuse(place, shape ? shape : size,
+                                  "cannot be given together with %s, got %s", with_batch,
+                                  shown.text);
     }
-    return no_input_shape(place);
+    if (with_batch)
+        return add_shape(place, with_batch, json_object_get(config, with_batch), 1, first);
+    return shape ? add_shape(place, shape, json_object_get(config, shape), 0, first)
+                 : no_input_shape(place);
 }
 
 /* ---- layers ---------------------------------------------------------------------------------- */
-
-static bool is_keras_module(const json_t *object)
-{
-    const json_t *module = json_object_get(object, "module");
-    const char *text = json_string_value(module);
-    return !module || (text && strncmp(text, "keras", 5) == 0);
-}
 
 static bool has_class(const json_t *object, const char *class_name)
 {
@@ -118,9 +126,39 @@ static bool has_class(const json_t *object, const char *class_name)
     return text && strcmp(text, class_name) == 0;
 }
 
-static bool is_layer_class(const json_t *object)
+/* The classes, and the modules where Keras finds them (beside its own, keras.src); files of old
+ * have none. */
+typedef struct known_class {
+    const char *names[2], *modules[2];
+} known_class;
+
+static const known_class layer_class = {{"Conv2DTranspose", "Convolution2DTranspose"},
+                                        {"keras.layers", NULL}},
+                         input_class = {{"InputLayer", NULL}, {"keras.layers", NULL}},
+                         model_class = {{"Sequential", NULL}, {"keras", "keras.models"}};
+
+static bool is_named(const json_t *object, const known_class *known)
 {
-    return has_class(object, "Conv2DTranspose") || has_class(object, "Convolution2DTranspose");
+    return has_class(object, known->names[0]) ||
+           (known->names[1] && has_class(object, known->names[1]));
+}
+
+static bool is_of(const json_t *object, const known_class *known)
+{
+    const json_t *module = json_object_get(object, "module");
+    const char *text = json_string_value(module);
+    bool found = !module || (text && strncmp(text, "keras.src.", 10) == 0);
+    for (int i = 0; i < 2; i++)
+        found = found || (text && known->modules[i] && strcmp(text, known->modules[i]) == 0);
+    return found && is_named(object, known);
+}
+
+static convt_status check_registered(const convti_place *place, const json_t *object)
+{
+    return json_object_get(object, "module")
+               ? convti_json_check_registered(place, "registered_name", object,
+                                              convti_json_string(object, "class_name"))
+               : CONVT_OK;
 }
 
 /* Names must be unique; unnamed layers are counted as Keras counts them. */
@@ -152,7 +190,8 @@ static convt_status add_layer(build *b, size_t index, json_t *item)
     if (!json_is_object(config))
         return convti_json_refuse_value(&place, "config", config ? config : item,
                                         "an object with the layer's arguments");
-    convt_status status = convti_json_read_layer(&place, config, cfg);
+    convt_status status = serialized ? check_registered(&place, item) : CONVT_OK;
+    if (!status) status = convti_json_read_layer(&place, config, cfg);
     if (!status) status = name_layer(b, &place, config, cfg);
     if (status || spec->count++ > 0) return status;
     /* Of the first layer: what an InputLayer or the model said, then what the layer was built
@@ -170,28 +209,33 @@ static convt_status add_layer(build *b, size_t index, json_t *item)
     return status;
 }
 
-static convt_status not_a_layer(const convti_place *place, const json_t *item)
+/* What is no layer, by the module where its name is right. */
+static convt_status not_a_layer(const convti_place *place, const json_t *item, const char *expected)
 {
-    convti_shown shown =
-        convti_json_show(json_is_object(item) ? json_object_get(item, "class_name") : item);
-    return convti_json_refuse(place, "class_name", "must be Conv2DTranspose, got %s", shown.text);
+    const json_t *shown_value = json_is_object(item) ? json_object_get(item, "class_name") : item;
+    if (is_named(item, &layer_class))
+        return convti_json_refuse_value(place, "module", json_object_get(item, "module"),
+                                        "keras.layers");
+    if (is_named(item, &model_class))
+        return convti_json_refuse_value(place, "module", json_object_get(item, "module"), "keras");
+    return convti_json_refuse_value(place, "class_name", shown_value, expected);
 }
 
 /* An item of a model's list. */
 static convt_status add_item(build *b, size_t index, json_t *item)
 {
     convti_place place = place_of(b, index);
-    if (!json_is_object(item)) return not_a_layer(&place, item);
-    if (has_class(item, "InputLayer") && is_keras_module(item)) {
+    if (!json_is_object(item)) return not_a_layer(&place, item, "Conv2DTranspose");
+    if (is_of(item, &input_class)) {
         if (index > 0)
             return convti_json_refuse(&place, "class_name",
                                       "must not be InputLayer behind the first place");
         b->input = json_object_get(item, "config");
         b->input_place = place;
-        return json_is_object(b->input) ? CONVT_OK : no_input_shape(&place);
+        return json_is_object(b->input) ? check_registered(&place, item) : no_input_shape(&place);
     }
-    if (json_object_get(item, "class_name") && (!is_layer_class(item) || !is_keras_module(item)))
-        return not_a_layer(&place, item);
+    if (json_object_get(item, "class_name") && !is_of(item, &layer_class))
+        return not_a_layer(&place, item, "Conv2DTranspose");
     return add_layer(b, index, item);
 }
 
@@ -232,17 +276,17 @@ static convt_status add_root(build *b, json_t *root)
     convti_place place = {.err = b->err};
     json_t *config = json_object_get(root, "config");
     if (json_is_array(root)) return add_list(b, root);
-    if (has_class(root, "Sequential") && is_keras_module(root))
+    if (is_of(root, &model_class)) {
+        convt_status status = check_registered(&place, root);
+        if (status) return status;
         return json_is_array(config) ? add_list(b, config) : add_sequential(b, config);
+    }
     if (json_is_array(json_object_get(root, "layers")) && !json_object_get(root, "class_name"))
         return add_sequential(b, root);
     b->spec->layers = calloc(1, sizeof *b->spec->layers);
     if (!b->spec->layers) return convti_no_memory(b->err, "layers", sizeof *b->spec->layers);
-    if (json_object_get(root, "class_name") && (!is_layer_class(root) || !is_keras_module(root))) {
-        convti_shown shown = convti_json_show(json_object_get(root, "class_name"));
-        return convti_json_refuse(&place, "class_name",
-                                  "must be Sequential or Conv2DTranspose, got %s", shown.text);
-    }
+    if (json_object_get(root, "class_name") && !is_of(root, &layer_class))
+        return not_a_layer(&place, root, "Sequential or Conv2DTranspose");
     return add_layer(b, 0, root);
 }
 

@@ -14,7 +14,7 @@
 
 convti_place convti_place_within(const convti_place *place, const char *key)
 {
-    convti_place inner = {.err = place->err};
+    convti_place inner = {.err = place->err, .later = place->later};
     /* Nested deeper than any message needs: the path stays that of the object around. */
     int length = snprintf(inner.path, sizeof inner.path, "%s%s%s", place->path,
                           place->path[0] ? "." : "", key);
@@ -23,19 +23,42 @@ convti_place convti_place_within(const convti_place *place, const char *key)
     return inner;
 }
 
-convt_status convti_json_refuse(const convti_place *place, const char *key, const char *format, ...)
+static convt_status refuse(convt_error *err, const convti_place *place, const char *key,
+                           const char *format, va_list arguments)
+    __attribute__((format(printf, 4, 0)));
+
+static convt_status refuse(convt_error *err, const convti_place *place, const char *key,
+                           const char *format, va_list arguments)
 {
-    char message[sizeof place->err->message], field[sizeof place->err->field];
-    va_list arguments;
-    va_start(arguments, format);
+    char message[sizeof err->message], field[sizeof err->field];
     vsnprintf(message, sizeof message, format, arguments);
-    va_end(arguments);
     if (snprintf(field, sizeof field, "%s%s%s", place->path, place->path[0] && key[0] ? "." : "",
                  key) < 0)
         field[0] = '\0';
     convti_make_printable(message);
     convti_make_printable(field);
-    return convti_fail(place->err, CONVT_INVALID_ARGUMENT, field, "%s", message);
+    return convti_fail(err, CONVT_INVALID_ARGUMENT, field, "%s", message);
+}
+
+convt_status convti_json_refuse(const convti_place *place, const char *key, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    convt_status status = refuse(place->err, place, key, format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+convt_status convti_json_refuse_later(const convti_place *place, const char *key,
+                                      const char *format, ...)
+{
+    va_list arguments;
+    if (place->later && place->later->status) return CONVT_OK;
+    va_start(arguments, format);
+    convt_status status =
+        refuse(place->later ? place->later : place->err, place, key, format, arguments);
+    va_end(arguments);
+    return place->later ? CONVT_OK : status;
 }
 
 convti_shown convti_json_show(const json_t *value)
@@ -62,6 +85,29 @@ convt_status convti_json_refuse_value(const convti_place *place, const char *nam
 {
     convti_shown shown = convti_json_show(value);
     return convti_json_refuse(place, name, "must be %s, got %s", expected, shown.text);
+}
+
+convt_status convti_json_refuse_value_later(const convti_place *place, const char *name,
+                                            const json_t *value, const char *expected)
+{
+    convti_shown shown = convti_json_show(value);
+    return convti_json_refuse_later(place, name, "must be %s, got %s", expected, shown.text);
+}
+
+convt_status convti_json_check_registered(const convti_place *place, const char *key,
+                                          const json_t *object, const char *name)
+{
+    const json_t *registered = json_object_get(object, "registered_name");
+    const char *text = json_string_value(registered),
+               *class_name = convti_json_string(object, "class_name");
+    if (!convti_json_truth(registered) || (text && strcmp(text, name) == 0) ||
+        (text && class_name && strcmp(text, class_name) == 0))
+        return CONVT_OK;
+    convti_shown shown = convti_json_show(registered);
+    return convti_json_refuse(place, key,
+                              "registered_name must be null for %.60s, which is built into Keras, "
+                              "got %s",
+                              name, shown.text);
 }
 
 json_t *convti_json_parse(const char *text, const char *name, convt_error *err)
@@ -127,6 +173,29 @@ bool convti_json_truth(const json_t *value)
 const char *convti_json_string(const json_t *object, const char *key)
 {
     return json_string_value(json_object_get(object, key));
+}
+
+/* ---- objects --------------------------------------------------------------------------------- */
+
+bool convti_json_has_key(convti_json_keys keys, const char *name)
+{
+    for (size_t i = 0; i < keys.count; i++) {
+        if (strcmp(name, keys.list[i].name) == 0) return true;
+    }
+    return false;
+}
+
+convt_status convti_json_read_keys(const convti_place *place, convti_json_keys keys,
+                                   const json_t *object, void *target)
+{
+    for (size_t i = 0; i < keys.count; i++) {
+        const convti_json_key *key = &keys.list[i];
+        const json_t *value = json_object_get(object, key->name);
+        convt_status status =
+            value ? key->read(place, key->name, value, (char *)target + key->offset) : CONVT_OK;
+        if (status) return status;
+    }
+    return CONVT_OK;
 }
 
 /* ---- text ------------------------------------------------------------------------------------ */

@@ -1,11 +1,13 @@
 /*
- * What Keras' serialize_keras_object gives for a Sequential of Conv2DTranspose layers, key for
- * key and in its order. Configs that Keras has no words for (callbacks) are refused.
+ * What Keras' serialize_keras_object gives for a Sequential of Conv2DTranspose layers, and its
+ * get_config() for one layer, key for key and in its order. What goes beyond Keras stands in an
+ * object "convt" behind them; callbacks, which have no name at all, are refused.
  */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "argument.h"
 #include "json.h"
 #include "names.h"
 #include "status.h"
@@ -52,6 +54,7 @@ static json_t *refuse(object *o, const char *field, const char *message)
     return finish(o);
 }
 
+static const char automatic_name[] = "conv2d_transpose";
 static const char custom[] = "is custom: Keras JSON has no name for it";
 
 /* ---- small values ---------------------------------------------------------------------------- */
@@ -112,6 +115,30 @@ static json_t *dtype_policy(convt_dtype dtype)
 
 /* ---- families -------------------------------------------------------------------------------- */
 
+/* An axis alone, or a list. */
+static json_t *axis_list(const convt_axes *axes)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < axes->count && i < 4; i++)
+        json_array_append_new(list, json_integer(axes->axis[i]));
+    return list;
+}
+
+static json_t *fan_axes(const convt_axes *axes)
+{
+    return axes->count == 0 ? json_null() : axis_list(axes);
+}
+
+/* Keras draws from 32 bits. */
+static json_t *seed(convt_optional given, const char *field, convt_error *err)
+{
+    if (!given.set) return json_null();
+    if (given.value >= 0 && given.value <= UINT32_MAX) return json_integer((json_int_t)given.value);
+    convti_argument_fail(err, field, "seed",
+                         "is not from 0 to 4294967295, as Keras needs it, got %.17g", given.value);
+    return NULL;
+}
+
 static json_t *initializer(const convt_initializer *init, convt_initializer_kind otherwise,
                            const char *field, convt_error *err)
 {
@@ -125,8 +152,7 @@ static json_t *initializer(const convt_initializer *init, convt_initializer_kind
     const convti_initializer_arguments *row = convti_initializer_arguments_of(kind);
     object o = start(err);
     if (!row) return refuse(&o, field, custom);
-    if (row->seed)
-        add(&o, "seed", init->seed.set ? json_integer((json_int_t)init->seed.value) : json_null());
+    if (row->seed) add(&o, "seed", seed(init->seed, field, err));
 #define OPTIONAL(name) \
     if (row->name.set) add(&o, #name, optional_of(init->name, row->name))
     OPTIONAL(mean);
@@ -134,13 +160,14 @@ static json_t *initializer(const convt_initializer *init, convt_initializer_kind
     OPTIONAL(minval);
     OPTIONAL(maxval);
     OPTIONAL(scale);
+    OPTIONAL(gain);
     OPTIONAL(value);
 #undef OPTIONAL
     if (row->mode) add(&o, "mode", json_string(modes[init->mode]));
     if (row->distribution) add(&o, "distribution", json_string(distributions[init->distribution]));
-    if (row->seed && !row->mean.set && !row->minval.set) {
-        add(&o, "input_axes", json_null());
-        add(&o, "output_axes", json_null());
+    if (row->axes) {
+        add(&o, "input_axes", fan_axes(&init->input_axes));
+        add(&o, "output_axes", fan_axes(&init->output_axes));
     }
     return serialized("keras.initializers", convti_class_name(CONVTI_INITIALIZERS, (int)kind),
                       finish(&o));
@@ -160,11 +187,9 @@ static json_t *regularizer(const convt_regularizer *r, const char *field, convt_
 
 static json_t *axis(const convt_axes *axes)
 {
-    if (axes->count < 2) return json_integer(axes->count == 0 ? 0 : axes->axis[0]);
-    json_t *list = json_array();
-    for (int i = 0; i < axes->count && i < 4; i++)
-        json_array_append_new(list, json_integer(axes->axis[i]));
-    return list;
+    if (axes->count == CONVT_ALL_AXES) return json_null();
+    if (axes->count == 0) return json_integer(0);
+    return axes->count == 1 ? json_integer(axes->axis[0]) : axis_list(axes);
 }
 
 static json_t *constraint(const convt_constraint *c, const char *field, convt_error *err)
@@ -181,39 +206,85 @@ static json_t *constraint(const convt_constraint *c, const char *field, convt_er
                       finish(&o));
 }
 
-/* An activation whose arguments are given is a layer: ReLU, LeakyReLU, ELU. */
+/* Has any argument been given? */
+static bool has_arguments(const convt_activation *a)
+{
+    bool given = false;
+#define ACTIVATION_ARGUMENT(name, range) given = given || a->name.set;
+#include "convt/activations.def"
+    return given;
+}
+
+/* The layer that says an activation with its arguments: ReLU, LeakyReLU, ELU, as far as Keras takes
+ * the values; NULL where there is none. */
+static const convti_activation_layer *layer_of(const convt_activation *a)
+{
+    struct convti_activation_params p;
+    convti_activation_defaults(a, &p);
+    bool negative = a->kind != CONVT_ELU &&
+                    (p.negative_slope < 0 || p.max_value < 0 || p.threshold < 0);
+    for (int i = 0; i < convti_activation_layer_count && has_arguments(a) && !negative; i++) {
+        if (convti_activation_layers[i].start.kind == a->kind) return &convti_activation_layers[i];
+    }
+    return NULL;
+}
+
+/* Its dtype is that of the layer, or Keras would compute in another. */
 static json_t *activation_layer(const convt_activation *a, const convti_activation_layer *layer,
-                                convt_error *err)
+                                convt_dtype dtype, convt_error *err)
 {
     const convti_activation_arguments *row = convti_activation_arguments_of(a->kind);
     struct convti_activation_params p;
     object o = start(err);
     convti_activation_defaults(a, &p);
-    if (a->kind != CONVT_ELU && (p.negative_slope < 0 || p.max_value < 0 || p.threshold < 0))
-        return refuse(&o, "activation",
-                      "has an argument below 0, which Keras' layer of that name refuses");
     add(&o, "name", json_string(layer->snake_name));
     if (row->alpha.set) /* Keras' ELU writes its own argument here, the others behind */
         add(&o, "alpha", real_or_null(p.alpha));
     add(&o, "trainable", json_true());
-    add(&o, "dtype", dtype_policy(CONVT_FLOAT32));
+    add(&o, "dtype", dtype_policy(dtype));
     if (row->max_value.set) add(&o, "max_value", real_or_null(p.max_value));
     if (row->negative_slope.set) add(&o, "negative_slope", real_or_null(p.negative_slope));
     if (row->threshold.set) add(&o, "threshold", real_or_null(p.threshold));
     return serialized("keras.layers", layer->class_name, finish(&o));
 }
 
-static json_t *activation(const convt_activation *a, convt_error *err)
+static json_t *activation(const convt_config *cfg, convt_error *err)
 {
-    const char *name = convti_snake_name(CONVTI_ACTIVATIONS, (int)a->kind);
-    bool plain = !a->negative_slope.set && !a->max_value.set && !a->threshold.set && !a->alpha.set;
-    if (name && plain) return json_string(name);
-    for (int i = 0; name && i < convti_activation_layer_count; i++) {
-        if (convti_activation_layers[i].kind == a->kind)
-            return activation_layer(a, &convti_activation_layers[i], err);
-    }
+    const convti_activation_layer *layer = layer_of(&cfg->activation);
+    const char *name = convti_snake_name(CONVTI_ACTIVATIONS, (int)cfg->activation.kind);
+    if (layer) return activation_layer(&cfg->activation, layer, cfg->dtype, err);
+    if (name) return json_string(name);
     convti_fail(err, CONVT_INVALID_ARGUMENT, "activation", "%s", custom);
     return NULL;
+}
+
+/* ---- beyond Keras ---------------------------------------------------------------------------- */
+
+static json_t *activation_arguments(const convt_activation *a, convt_error *err)
+{
+    object o = start(err);
+#define ACTIVATION_ARGUMENT(name, range)                                      \
+    if (a->name.set)                                                          \
+        add(&o, #name,                                                        \
+            CONVTI_##range == CONVTI_SWITCH ? json_boolean(a->name.value > 0) \
+                                            : real_or_null(a->name.value));
+#include "convt/activations.def"
+    return finish(&o);
+}
+
+/* An empty object where Keras can say it all. */
+static json_t *beyond(const convt_config *cfg, convt_error *err)
+{
+    const convt_optional_sides *sides = &cfg->explicit_padding;
+    object o = start(err);
+    if (cfg->strides_with_dilation) add(&o, "strides_with_dilation", json_true());
+    if (sides->set)
+        add(&o, "explicit_padding",
+            json_pack("[[I, I], [I, I]]", (json_int_t)sides->top, (json_int_t)sides->bottom,
+                      (json_int_t)sides->left, (json_int_t)sides->right));
+    if (has_arguments(&cfg->activation) && !layer_of(&cfg->activation))
+        add(&o, "activation_arguments", activation_arguments(&cfg->activation, err));
+    return finish(&o);
 }
 
 /* ---- layers ---------------------------------------------------------------------------------- */
@@ -222,6 +293,7 @@ json_t *convti_json_write_layer(const convt_config *cfg, const char *name, convt
 {
     bool same = cfg->padding == CONVT_SAME, first = cfg->data_format == CONVT_CHANNELS_FIRST;
     bool active = cfg->activity_regularizer.kind != CONVT_NO_REGULARIZER;
+    json_t *more = beyond(cfg, err);
     object o = start(err);
     add(&o, "name", json_string(name));
     add(&o, "trainable", json_boolean(!cfg->frozen));
@@ -237,7 +309,7 @@ json_t *convti_json_write_layer(const convt_config *cfg, const char *name, convt
         cfg->output_padding.set ? pair(cfg->output_padding.h, cfg->output_padding.w) : json_null());
     add(&o, "data_format", json_string(first ? "channels_first" : "channels_last"));
     add(&o, "dilation_rate", pair_or_one(cfg->dilation_rate));
-    add(&o, "activation", activation(&cfg->activation, err));
+    add(&o, "activation", activation(cfg, err));
     add(&o, "use_bias", json_boolean(!cfg->no_bias));
     add(&o, "kernel_initializer",
         initializer(&cfg->kernel_initializer, CONVT_GLOROT_UNIFORM, "kernel_initializer", err));
@@ -248,6 +320,10 @@ json_t *convti_json_write_layer(const convt_config *cfg, const char *name, convt
     if (!active) add(&o, "activity_regularizer", json_null());
     add(&o, "kernel_constraint", constraint(&cfg->kernel_constraint, "kernel_constraint", err));
     add(&o, "bias_constraint", constraint(&cfg->bias_constraint, "bias_constraint", err));
+    if (!more || json_object_size(more) > 0)
+        add(&o, "convt", more);
+    else
+        json_decref(more);
     return finish(&o);
 }
 
@@ -322,6 +398,16 @@ static json_t *sequential(const convt_config layers[], int count, convt_error *e
     return finish(&model);
 }
 
+/* Takes root over: its text, or what *own says of why there is none. */
+static convt_status write_text(json_t *root, const convt_error *own, char **json, convt_error *err)
+{
+    *json = root ? convti_json_text(root) : NULL;
+    json_decref(root);
+    if (*json) return CONVT_OK;
+    return convti_fail(err, own->status ? own->status : CONVT_NO_MEMORY, own->field, "%s",
+                       own->status ? own->message : "memory is out");
+}
+
 convt_status convt_spec_write(const convt_config layers[], int count, char **json, convt_error *err)
 {
     convt_error own = {.status = CONVT_OK};
@@ -329,9 +415,12 @@ convt_status convt_spec_write(const convt_config layers[], int count, char **jso
     if (count < 1)
         return convti_fail(err, CONVT_INVALID_ARGUMENT, "count", "%d layers make no model", count);
     json_t *model = sequential(layers, count, &own);
-    if (model) *json = convti_json_text(model);
-    json_decref(model);
-    if (*json) return CONVT_OK;
-    return convti_fail(err, own.status ? own.status : CONVT_NO_MEMORY, own.field, "%s",
-                       own.status ? own.message : "memory is out");
+    return write_text(model, &own, json, err);
+}
+
+convt_status convt_config_write(const convt_config *cfg, char **json, convt_error *err)
+{
+    convt_error own = {.status = CONVT_OK};
+    json_t *layer = convti_json_write_layer(cfg, cfg->name ? cfg->name : automatic_name, &own);
+    return write_text(layer, &own, json, err);
 }

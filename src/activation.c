@@ -7,24 +7,43 @@
 #include "tables.h"
 
 static const struct row {
-    bool exists;
+    int inputs; /* z for one y; 0: there is no such row */
     convti_activation_arguments arguments;
+    bool axis;
 } rows[] = {
 #define NO_ARGUMENTS          \
     {                         \
         .alpha = { false, 0 } \
     }
 #define ACTIVATION(enumerator, number, name, needs_z, value, slope, ...) \
-    [number] = {true, __VA_ARGS__},
+    [number] = {1, __VA_ARGS__},
+#define AXIS_ACTIVATION(enumerator, number, name, needs_z, inputs, ...) \
+    [number] = {inputs, __VA_ARGS__, .axis = true},
 #include "convt/activations.def"
-#undef ACTIVATION
 #undef NO_ARGUMENTS
 };
 
+static const struct row *find_row(convt_activation_kind kind)
+{
+    return (size_t)kind < sizeof rows / sizeof *rows && rows[kind].inputs ? &rows[kind] : NULL;
+}
+
 const convti_activation_arguments *convti_activation_arguments_of(convt_activation_kind kind)
 {
-    bool known = (size_t)kind < sizeof rows / sizeof *rows && rows[kind].exists;
-    return known ? &rows[kind].arguments : NULL;
+    const struct row *row = find_row(kind);
+    return row ? &row->arguments : NULL;
+}
+
+bool convti_activation_on_axis(convt_activation_kind kind)
+{
+    const struct row *row = find_row(kind);
+    return row && row->axis;
+}
+
+int convti_activation_inputs(convt_activation_kind kind)
+{
+    const struct row *row = find_row(kind);
+    return row ? row->inputs : 1;
 }
 
 convt_status convti_activation_check(const convt_activation *activation, const char *field,
@@ -41,10 +60,8 @@ convt_status convti_activation_check(const convt_activation *activation, const c
                            "%s: custom needs both forward and backward, one is NULL", field);
     if (!row) row = &none;
     const convti_argument arguments[] = {
-        {"negative_slope", activation->negative_slope, row->negative_slope, CONVTI_FINITE},
-        {"max_value", activation->max_value, row->max_value, CONVTI_ANY},
-        {"threshold", activation->threshold, row->threshold, CONVTI_FINITE},
-        {"alpha", activation->alpha, row->alpha, CONVTI_FINITE},
+#define ACTIVATION_ARGUMENT(name, range) {#name, activation->name, row->name, CONVTI_##range},
+#include "convt/activations.def"
     };
     const char *owner = custom ? "a custom activation"
                                : convti_snake_name(CONVTI_ACTIVATIONS, (int)activation->kind);
@@ -58,10 +75,9 @@ void convti_activation_defaults(const convt_activation *activation,
     const convti_activation_arguments *row = convti_activation_arguments_of(activation->kind);
     *params = (struct convti_activation_params){0};
     if (!row) return;
-    params->negative_slope = convti_argument_value(activation->negative_slope, row->negative_slope);
-    params->max_value = convti_argument_value(activation->max_value, row->max_value);
-    params->threshold = convti_argument_value(activation->threshold, row->threshold);
-    params->alpha = convti_argument_value(activation->alpha, row->alpha);
+#define ACTIVATION_ARGUMENT(name, range) \
+    params->name = convti_argument_value(activation->name, row->name);
+#include "convt/activations.def"
 }
 
 bool convti_activation_needs_z(const convt_activation *activation)
@@ -72,8 +88,8 @@ bool convti_activation_needs_z(const convt_activation *activation)
 #define ACTIVATION(enumerator, number, name, needs_z, ...) \
     case number:                                           \
         return needs_z;
+#define AXIS_ACTIVATION ACTIVATION
 #include "convt/activations.def"
-#undef ACTIVATION
     default: return true;
     }
 }

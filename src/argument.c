@@ -25,6 +25,8 @@ static const char *violated(convti_range range, double value)
     if (range != CONVTI_ANY && isinf(value)) return "finite";
     if (range == CONVTI_NOT_NEGATIVE && value < 0) return "0 or more";
     if (range == CONVTI_POSITIVE && value <= 0) return "greater than 0";
+    if (range == CONVTI_FRACTION && (value < 0 || value > 1)) return "between 0 and 1";
+    if (range == CONVTI_SWITCH && value != 0 && value != 1) return "0 or 1";
     return NULL;
 }
 
@@ -33,6 +35,8 @@ convt_status convti_arguments_check(const convti_argument arguments[], int count
 {
     for (int i = 0; i < count; i++) {
         const convti_argument *a = &arguments[i];
+        if (!a->given.set && a->row.set && isnan(a->row.value))
+            return convti_argument_fail(err, field, a->name, "is missing, %s needs it", owner);
         if (!a->given.set) continue;
         if (!a->row.set)
             return convti_argument_fail(err, field, a->name, "is not an argument of %s, got %g",

@@ -8,13 +8,15 @@ typedef enum convti_range {
     CONVTI_ANY,
     CONVTI_FINITE,
     CONVTI_NOT_NEGATIVE,
-    CONVTI_POSITIVE
+    CONVTI_POSITIVE,
+    CONVTI_FRACTION, /* 0 .. 1 */
+    CONVTI_SWITCH    /* 0 or 1 */
 } convti_range;
 
 typedef struct convti_argument {
     const char *name;
     convt_optional given;
-    convt_optional row; /* .set: the row takes it */
+    convt_optional row; /* .set: the row takes it; value NaN: it has no default */
     convti_range range; /* all but ANY are finite; NaN is never allowed */
 } convti_argument;
 

@@ -55,15 +55,29 @@ static bool filters_ok(const convt_config *c)
 {
     return c->filters > 0;
 }
+static bool explicit_padding_ok(const convt_config *c)
+{
+    const convt_optional_sides *p = &c->explicit_padding;
+    return !p->set || (p->top >= 0 && p->bottom >= 0 && p->left >= 0 && p->right >= 0);
+}
+static bool one_padding(const convt_config *c)
+{
+    return !c->explicit_padding.set || c->padding == CONVT_VALID;
+}
+/* Keras counts strides alone, PyTorch, whose rule explicit padding follows, dilations too. */
 static bool output_padding_fits(const convt_config *c)
 {
-    return !c->output_padding.set ||
-           (c->output_padding.h < c->strides.h && c->output_padding.w < c->strides.w);
+    const convt_optional_hw *p = &c->output_padding;
+    bool fits = p->h < c->strides.h && p->w < c->strides.w;
+    if (c->explicit_padding.set)
+        fits = (p->h < c->strides.h || p->h < c->dilation_rate.h) &&
+               (p->w < c->strides.w || p->w < c->dilation_rate.w);
+    return !p->set || fits;
 }
 static bool strides_or_dilation(const convt_config *c)
 {
-    return !((c->strides.h > 1 || c->strides.w > 1) &&
-             (c->dilation_rate.h > 1 || c->dilation_rate.w > 1));
+    return c->strides_with_dilation || !((c->strides.h > 1 || c->strides.w > 1) &&
+                                         (c->dilation_rate.h > 1 || c->dilation_rate.w > 1));
 }
 static bool dtype_ok(const convt_config *c)
 {
@@ -115,6 +129,11 @@ static struct sizes show_output_padding(const convt_config *c)
 {
     return (struct sizes){2, {c->output_padding.h, c->output_padding.w}};
 }
+static struct sizes show_explicit_padding(const convt_config *c)
+{
+    const convt_optional_sides *p = &c->explicit_padding;
+    return (struct sizes){4, {p->top, p->bottom, p->left, p->right}};
+}
 static struct sizes show_data_format(const convt_config *c)
 {
     return (struct sizes){1, {c->data_format}};
@@ -149,28 +168,41 @@ static struct sizes show_nothing(const convt_config *c)
     return (struct sizes){0, {0}};
 }
 
-static const struct rule {
+/* One rule: what must hold, and what is said where it does not. */
+struct rule {
     const char *field;
     bool (*holds)(const convt_config *c);
     struct sizes (*show)(const convt_config *c);
     const char *message; /* followed by ", got <sizes>" */
-} rules[] = {
+};
+
+/* The arguments one by one; the families are checked behind them. */
+static const struct rule arguments[] = {
     {"dtype", dtype_ok, show_dtype, "dtype must be float32 (0) or float64 (1)"},
     {"kernel_size", kernel_size_ok, show_kernel_size,
      "kernel_size must be 2 integers greater than 0"},
     {"strides", strides_ok, show_strides, "strides must be 2 integers greater than 0"},
+    {"dilation_rate", dilation_ok, show_dilation,
+     "dilation_rate must be 2 integers greater than 0"},
     {"padding", padding_ok, show_padding, "padding must be valid (0) or same (1)"},
     {"output_padding", output_padding_ok, show_output_padding,
      "output_padding must be 2 integers of 0 or more"},
+    {"explicit_padding", explicit_padding_ok, show_explicit_padding,
+     "explicit_padding must be 4 integers of 0 or more"},
     {"data_format", data_format_ok, show_data_format,
      "data_format must be channels_last (0) or channels_first (1)"},
-    {"dilation_rate", dilation_ok, show_dilation,
-     "dilation_rate must be 2 integers greater than 0"},
+};
+
+/* What must fit together, then what creation asks beyond Keras' constructor. */
+static const struct rule together[] = {
     {"filters", filters_ok, show_filters, "filters must be greater than 0"},
     {"output_padding", output_padding_fits, show_output_padding,
-     "output_padding must be less than strides in every dimension"},
+     "output_padding must be less than strides in every dimension (with explicit_padding: than "
+     "strides or dilation_rate)"},
     {"strides", strides_or_dilation, show_steps,
      "strides and dilation_rate must not both be greater than 1"},
+    {"explicit_padding", one_padding, show_padding,
+     "explicit_padding takes the place of padding, which must then be valid (0)"},
     {"input", input_ok, show_input, "input must be height, width and channels greater than 0"},
     {"max_batch", max_batch_ok, show_max_batch, "max_batch must be greater than 0, or 0 for 1"},
     {"threads", threads_ok, show_threads, "threads must be 0 (the OpenMP maximum) or more"},
@@ -192,8 +224,10 @@ static convt_status check_families(const convt_config *c, convt_error *err)
 {
     convt_status s = convti_activation_check(&c->activation, "activation", err);
     if (s == CONVT_OK)
-        s = convti_initializer_check(&c->kernel_initializer, "kernel_initializer", err);
-    if (s == CONVT_OK) s = convti_initializer_check(&c->bias_initializer, "bias_initializer", err);
+        s = convti_initializer_check(&c->kernel_initializer, 4, "kernel_initializer", err);
+    if (s == CONVT_OK)
+        s = convti_initializer_check(&c->bias_initializer, c->no_bias ? 0 : 1, "bias_initializer",
+                                     err);
     if (s == CONVT_OK)
         s = convti_regularizer_check(&c->kernel_regularizer, "kernel_regularizer", err);
     if (s == CONVT_OK) s = convti_regularizer_check(&c->bias_regularizer, "bias_regularizer", err);
@@ -205,12 +239,21 @@ static convt_status check_families(const convt_config *c, convt_error *err)
     return s;
 }
 
+static convt_status check_rules(const struct rule rules[], size_t count, const convt_config *c,
+                                convt_error *err)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!rules[i].holds(c)) return refuse(&rules[i], c, err);
+    return CONVT_OK;
+}
+
 convt_status convti_config_resolve(convt_config *out, const convt_config *cfg, convt_error *err)
 {
     if (!cfg) return convti_fail(err, CONVT_INVALID_ARGUMENT, "cfg", "cfg must not be NULL");
     *out = *cfg;
     fill_defaults(out);
-    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
-        if (!rules[i].holds(out)) return refuse(&rules[i], out, err);
-    return check_families(out, err);
+    convt_status s = check_rules(arguments, sizeof arguments / sizeof *arguments, out, err);
+    if (s == CONVT_OK) s = check_families(out, err);
+    if (s == CONVT_OK) s = check_rules(together, sizeof together / sizeof *together, out, err);
+    return s;
 }

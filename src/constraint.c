@@ -1,4 +1,6 @@
 /* Constraints by number: arguments, axes, and the choice of precision. */
+#include <math.h>
+
 #include "argument.h"
 #include "names.h"
 #include "projection.h"
@@ -24,7 +26,7 @@ static convt_status check_axes(const convt_axes *axes, int rank, const char *fie
                                convt_error *err)
 {
     bool seen[4] = {false};
-    if (axes->count < 0 || axes->count > 4)
+    if (axes->count < CONVT_ALL_AXES || axes->count > 4)
         return convti_argument_fail(err, field, "axis", "must be at most 4 axes, got %d",
                                     axes->count);
     for (int i = 0; i < axes->count; i++) {
@@ -39,6 +41,17 @@ static convt_status check_axes(const convt_axes *axes, int rank, const char *fie
                                         axis);
         seen[axis] = true;
     }
+    return CONVT_OK;
+}
+
+/* An infinite bound is Keras' None on its side; on the other side it would make every weight
+ * infinite. */
+static convt_status check_bound(convt_optional bound, double side, const char *name,
+                                const char *field, convt_error *err)
+{
+    if (bound.set && isinf(bound.value) && bound.value != side)
+        return convti_argument_fail(err, field, name, "must be a number or %g, got %g", side,
+                                    bound.value);
     return CONVT_OK;
 }
 
@@ -63,11 +76,13 @@ convt_status convti_constraint_check(const convt_constraint *constraint, int ran
         return convti_argument_fail(err, field, "axis", "is not an argument of %s, got %d axes",
                                     owner, constraint->axis.count);
     const convti_argument arguments[] = {
-        {"max_value", constraint->max_value, row->max_value, CONVTI_FINITE},
-        {"min_value", constraint->min_value, row->min_value, CONVTI_FINITE},
+        {"max_value", constraint->max_value, row->max_value, CONVTI_ANY},
+        {"min_value", constraint->min_value, row->min_value, CONVTI_ANY},
         {"rate", constraint->rate, row->rate, CONVTI_FINITE},
     };
     convt_status status = convti_arguments_check(arguments, 3, owner, field, err);
+    if (!status) status = check_bound(constraint->max_value, HUGE_VAL, "max_value", field, err);
+    if (!status) status = check_bound(constraint->min_value, -HUGE_VAL, "min_value", field, err);
     return status ? status : check_axes(&constraint->axis, rank, field, err);
 }
 
@@ -83,6 +98,8 @@ static convti_projection projection_of(const convt_constraint *constraint, int r
         projection.reduced[4 - rank + (axis < 0 ? axis + rank : axis)] = true;
     }
     if (constraint->axis.count == 0) projection.reduced[4 - rank] = true; /* axis 0 */
+    for (int axis = 0; axis < 4 && constraint->axis.count == CONVT_ALL_AXES; axis++)
+        projection.reduced[axis] = true;
     return projection;
 }
 

@@ -8,38 +8,75 @@
  *                   crop = max((ke - stride) / 2, 0)
  *     same with op  out = (in - 1) * stride + ke % 2 + op
  *                   crop = max((ke - ke % 2 - op) / 2, 0)
+ * and explicit padding follows PyTorch and ONNX:
+ *     explicit      out = (in - 1) * stride + ke - begin - end + (op or 0)
+ *                   crop = begin
  */
 #include "geometry.h"
 
 #include "integer.h"
+#include "names.h"
 #include "status.h"
+#include "tables.h"
 
 static int64_t gcd(int64_t a, int64_t b)
 {
     return b == 0 ? a : gcd(b, a % b);
 }
 
+/* How the output of an axis is cut from its natural length. */
+struct cut {
+    enum { VALID, SAME, SAME_PADDED, EXPLICIT } rule;
+    bool padded; /* output_padding is given */
+    int64_t output_padding, begin, end;
+};
+
+static struct cut cut_of(const convt_config *cfg, int64_t output_padding, int64_t begin,
+                         int64_t end)
+{
+    bool padded = cfg->output_padding.set;
+    struct cut cut = {.padded = padded, .output_padding = padded ? output_padding : 0};
+    if (cfg->explicit_padding.set) {
+        cut.rule = EXPLICIT;
+        cut.begin = begin;
+        cut.end = end;
+    } else if (cfg->padding == CONVT_SAME) {
+        cut.rule = padded ? SAME_PADDED : SAME;
+    }
+    return cut;
+}
+
 /* False where 64 bits do not hold a size. Integer division truncates, so halves of negative numbers
  * are clipped to 0 first. */
-static bool infer_axis(struct axis *axis, bool same, bool padded, int64_t output_padding)
+static bool infer_axis(struct axis *axis, struct cut cut)
 {
-    int64_t extent, reach, natural;
+    const int64_t op = cut.output_padding;
+    int64_t extent, reach, natural, cuts;
     if (__builtin_mul_overflow(axis->kernel - 1, axis->dilation, &extent) ||
         __builtin_add_overflow(extent, 1, &extent) ||
         __builtin_mul_overflow(axis->in - 1, axis->stride, &reach) ||
         __builtin_add_overflow(reach, extent, &natural) ||
-        __builtin_add_overflow(natural, greater(axis->stride, output_padding), &natural))
+        __builtin_add_overflow(natural, greater(axis->stride, op), &natural) ||
+        __builtin_add_overflow(cut.begin, cut.end, &cuts))
         return false;
 
-    if (!same) {
-        axis->out = reach + extent + (padded ? output_padding : greater(axis->stride - extent, 0));
+    switch (cut.rule) {
+    case VALID:
+        axis->out = reach + extent + (cut.padded ? op : greater(axis->stride - extent, 0));
         axis->crop = 0;
-    } else if (!padded) {
+        break;
+    case SAME:
         axis->out = reach + axis->stride;
         axis->crop = greater(extent - axis->stride, 0) / 2;
-    } else {
-        axis->out = reach + extent % 2 + output_padding;
-        axis->crop = greater(extent - extent % 2 - output_padding, 0) / 2;
+        break;
+    case SAME_PADDED:
+        axis->out = reach + extent % 2 + op;
+        axis->crop = greater(extent - extent % 2 - op, 0) / 2;
+        break;
+    case EXPLICIT:
+        axis->out = reach + extent - cuts + op;
+        axis->crop = cut.begin;
+        break;
     }
     return true;
 }
@@ -51,8 +88,39 @@ static bool product(int64_t *out, int64_t a, int64_t b, int64_t c)
            *out <= INT64_MAX / 1024;
 }
 
+static convt_status too_large(const convt_config *cfg, convt_error *err)
+{
+    return convti_fail(err, CONVT_TOO_LARGE, "input",
+                       "the sizes that follow from input (%lld, %lld, %lld) exceed 64 bits",
+                       (long long)cfg->input.h, (long long)cfg->input.w, (long long)cfg->input.c);
+}
+
+/* What is left after the activation: one that takes several z for a y shortens the last axis of
+ * memory. */
+static convt_status infer_output(struct geometry *g, const convt_config *cfg, convt_error *err)
+{
+    const int64_t inputs = convti_activation_inputs(cfg->activation.kind);
+    const int64_t row = g->channels_first ? g->w.out : g->filters;
+    g->row = row;
+    g->inputs = inputs;
+    g->y = (convt_shape){g->h.out, g->w.out, g->filters};
+    if (row % inputs != 0)
+        return convti_fail(
+            err, CONVT_INVALID_ARGUMENT, "activation",
+            "activation %s needs a last axis that can be divided by %lld, got size %lld",
+            convti_snake_name(CONVTI_ACTIVATIONS, (int)cfg->activation.kind), (long long)inputs,
+            (long long)row);
+    if (g->channels_first)
+        g->y.w /= inputs;
+    else
+        g->y.c /= inputs;
+    g->y_size = g->z_size / inputs;
+    return CONVT_OK;
+}
+
 convt_status convti_geometry(struct geometry *g, const convt_config *cfg, convt_error *err)
 {
+    const convt_optional_sides *sides = &cfg->explicit_padding;
     *g = (struct geometry){
         .h = {.in = cfg->input.h,
               .kernel = cfg->kernel_size.h,
@@ -66,20 +134,21 @@ convt_status convti_geometry(struct geometry *g, const convt_config *cfg, convt_
         .filters = cfg->filters,
         .channels_first = cfg->data_format == CONVT_CHANNELS_FIRST,
     };
-    bool same = cfg->padding == CONVT_SAME, padded = cfg->output_padding.set;
-    int64_t weights;
-    if (!infer_axis(&g->h, same, padded, cfg->output_padding.h) ||
-        !infer_axis(&g->w, same, padded, cfg->output_padding.w) ||
-        !product(&g->x_size, g->h.in, g->w.in, g->channels) ||
-        !product(&g->y_size, g->h.out, g->w.out, g->filters) ||
+    if (!infer_axis(&g->h, cut_of(cfg, cfg->output_padding.h, sides->top, sides->bottom)) ||
+        !infer_axis(&g->w, cut_of(cfg, cfg->output_padding.w, sides->left, sides->right)))
+        return too_large(cfg, err);
+    if (sides->set && (g->h.out < 1 || g->w.out < 1))
+        return convti_fail(err, CONVT_INVALID_ARGUMENT, "explicit_padding",
+                           "explicit_padding ((%lld, %lld), (%lld, %lld)) leaves no output: "
+                           "(%lld, %lld)",
+                           (long long)sides->top, (long long)sides->bottom, (long long)sides->left,
+                           (long long)sides->right, (long long)g->h.out, (long long)g->w.out);
+    if (!product(&g->x_size, g->h.in, g->w.in, g->channels) ||
+        !product(&g->z_size, g->h.out, g->w.out, g->filters) ||
         !product(&g->taps, g->h.kernel, g->w.kernel, 1) ||
-        !product(&weights, g->taps, g->filters, g->channels))
-        return convti_fail(err, CONVT_TOO_LARGE, "input",
-                           "the sizes that follow from input (%lld, %lld, %lld) exceed 64 bits",
-                           (long long)cfg->input.h, (long long)cfg->input.w,
-                           (long long)cfg->input.c);
-    g->w_size = weights;
-    return CONVT_OK;
+        !product(&g->w_size, g->taps, g->filters, g->channels))
+        return too_large(cfg, err);
+    return infer_output(g, cfg, err);
 }
 
 int64_t convti_forward_classes(const struct axis *axis)

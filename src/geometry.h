@@ -22,9 +22,15 @@ struct geometry {
     struct axis h, w;
     int64_t channels, filters;
     int64_t taps;           /* kernel h * w */
-    int64_t x_size, y_size; /* elements of one sample */
+    int64_t x_size, z_size; /* elements of one sample */
     int64_t w_size;         /* elements of the kernel */
     bool channels_first;
+
+    /* After the activation: y has the shape of z unless the activation takes several z for a y. */
+    convt_shape y;
+    int64_t y_size;
+    int64_t inputs; /* z for one y */
+    int64_t row; /* z along the last axis of memory: filters, or w.out where channels come first */
 };
 
 /* Infers the geometry of a checked config. CONVT_TOO_LARGE where a size exceeds 64 bits. */

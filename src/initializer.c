@@ -4,7 +4,7 @@
  *   normal with deviation sqrt(s),
  *   or normal with deviation sqrt(s) / 0.8796..., cut at 2 deviations,
  * where the constant is the deviation of a standard normal cut at +-2, so that the variance is s in
- * all three.
+ * all three. Fans are Keras': of the last two axes, or of the axes that were named.
  */
 #include <math.h>
 
@@ -20,8 +20,10 @@ typedef enum recipe {
     SCALED_TRUNCATED_NORMAL,
     FROM_CONFIG,
     NORMAL,
+    TRUNCATED_NORMAL,
     UNIFORM,
-    VALUE
+    VALUE,
+    ORTHOGONAL
 } recipe;
 
 static const struct row {
@@ -90,22 +92,57 @@ static convt_status check_choices(const convt_initializer *init,
     return CONVT_OK;
 }
 
+/* minval above maxval is the same range from the other end, as in Keras. */
 static convt_status check_bounds(const convt_initializer *init,
                                  const convti_initializer_arguments *row, const char *field,
                                  convt_error *err)
 {
     double low = convti_argument_value(init->minval, row->minval),
            high = convti_argument_value(init->maxval, row->maxval);
-    if (low > high)
-        return convti_argument_fail(err, field, "minval", "must not exceed maxval %g, got %g", high,
-                                    low);
     if (!isfinite(high - low))
         return convti_argument_fail(err, field, "maxval", "is too far from minval %g, got %g", low,
                                     high);
     return CONVT_OK;
 }
 
-convt_status convti_initializer_check(const convt_initializer *init, const char *field,
+/* Axes may repeat; whether they are within the shape matters where both lists are given. */
+static convt_status check_axes(const convt_axes *axes, const char *name, int rank, bool heeded,
+                               const char *field, convt_error *err)
+{
+    if (axes->count < CONVT_NO_AXES || axes->count > 4)
+        return convti_argument_fail(err, field, name, "must be a list of at most 4 axes, got %d",
+                                    axes->count);
+    for (int i = 0; i < axes->count && heeded && rank > 0; i++) {
+        if (axes->axis[i] < -rank || axes->axis[i] >= rank)
+            return convti_argument_fail(err, field, name,
+                                        "must be within %d .. %d for rank %d, got %d", -rank,
+                                        rank - 1, rank, axes->axis[i]);
+    }
+    return CONVT_OK;
+}
+
+static convt_status check_fans(const convt_initializer *init, bool taken, int rank,
+                               const char *owner, const char *field, convt_error *err)
+{
+    const convt_axes *in = &init->input_axes, *out = &init->output_axes;
+    bool heeded = in->count != 0 && out->count != 0;
+    if ((in->count != 0 || out->count != 0) && !taken)
+        return convti_argument_fail(err, field, in->count != 0 ? "input_axes" : "output_axes",
+                                    "is not an argument of %s, got %d axes", owner,
+                                    in->count != 0 ? in->count : out->count);
+    convt_status status = check_axes(in, "input_axes", rank, heeded, field, err);
+    return status ? status : check_axes(out, "output_axes", rank, heeded, field, err);
+}
+
+static convt_status check_rank(const struct row *row, int rank, const char *field, convt_error *err)
+{
+    if (!row || row->recipe != ORTHOGONAL || rank != 1) return CONVT_OK;
+    return convti_fail(err, CONVT_INVALID_ARGUMENT, field,
+                       "%s: orthogonal needs a tensor of at least two dimensions, got rank %d",
+                       field, rank);
+}
+
+convt_status convti_initializer_check(const convt_initializer *init, int rank, const char *field,
                                       convt_error *err)
 {
     static const convti_initializer_arguments only_seed = {.seed = true};
@@ -125,28 +162,44 @@ convt_status convti_initializer_check(const convt_initializer *init, const char 
     const convti_argument arguments[] = {
         {"value", init->value, row->value, CONVTI_FINITE},
         {"mean", init->mean, row->mean, CONVTI_FINITE},
-        {"stddev", init->stddev, row->stddev, CONVTI_NOT_NEGATIVE},
+        {"stddev", init->stddev, row->stddev, CONVTI_FINITE},
         {"minval", init->minval, row->minval, CONVTI_FINITE},
         {"maxval", init->maxval, row->maxval, CONVTI_FINITE},
         {"scale", init->scale, row->scale, CONVTI_POSITIVE},
+        {"gain", init->gain, row->gain, CONVTI_FINITE},
     };
     convt_status status = convti_arguments_check(
         arguments, (int)(sizeof arguments / sizeof *arguments), owner, field, err);
     if (!status) status = check_seed(init, row->seed, owner, field, err);
     if (!status) status = check_choices(init, row, owner, field, err);
     if (!status) status = check_bounds(init, row, field, err);
+    if (!status) status = check_fans(init, row->axes, rank, owner, field, err);
+    if (!status) status = check_rank(found, rank, field, err);
     return status;
 }
 
 /* ---- the draw -------------------------------------------------------------------------------- */
 
-/* Keras' fans: in of axis 2 and out of axis 3, which for the kernel of a transposed convolution are
- * filters and inputs. */
-static double fan_of(convt_fan_mode mode, int rank, convt_view shape)
+static double product(const convt_axes *axes, int rank, convt_view shape)
+{
+    const int64_t sizes[4] = {shape.n, shape.h, shape.w, shape.c}, *size = sizes + 4 - rank;
+    double value = 1;
+    for (int i = 0; i < axes->count; i++)
+        value *= (double)size[axes->axis[i] + (axes->axis[i] < 0 ? rank : 0)];
+    return value;
+}
+
+/* Unless the axes are named, in of axis 2 and out of axis 3, which for the kernel of a transposed
+ * convolution are filters and inputs. */
+static double fan_of(const convt_initializer *init, convt_fan_mode mode, int rank, convt_view shape)
 {
     double taps = rank == 4 ? (double)shape.n * (double)shape.h : 1;
     double fan_in = taps * (double)(rank == 4 ? shape.w : shape.c),
            fan_out = taps * (double)shape.c;
+    if (init->input_axes.count != 0 && init->output_axes.count != 0) {
+        fan_in = product(&init->input_axes, rank, shape);
+        fan_out = product(&init->output_axes, rank, shape);
+    }
     switch (mode) {
     case CONVT_FAN_IN: return fan_in;
     case CONVT_FAN_OUT: return fan_out;
@@ -169,9 +222,16 @@ static convti_draw scaled_draw(recipe shape, double scale, double fan)
 {
     const double cut_deviation = 0.87962566103423978;
     double variance = scale / fmax(1, fan), limit = sqrt(3 * variance);
-    if (shape == SCALED_UNIFORM) return (convti_draw){CONVTI_UNIFORM, -limit, limit};
-    if (shape == SCALED_NORMAL) return (convti_draw){CONVTI_NORMAL, 0, sqrt(variance)};
-    return (convti_draw){CONVTI_TRUNCATED_NORMAL, 0, sqrt(variance) / cut_deviation};
+    if (shape == SCALED_UNIFORM) return (convti_draw){CONVTI_UNIFORM, .a = -limit, .b = limit};
+    if (shape == SCALED_NORMAL) return (convti_draw){CONVTI_NORMAL, .b = sqrt(variance)};
+    return (convti_draw){CONVTI_TRUNCATED_NORMAL, .b = sqrt(variance) / cut_deviation};
+}
+
+static convti_draw normal_draw(convti_distribution distribution, const convt_initializer *init,
+                               const convti_initializer_arguments *row)
+{
+    return (convti_draw){distribution, .a = convti_argument_value(init->mean, row->mean),
+                         .b = convti_argument_value(init->stddev, row->stddev)};
 }
 
 static convti_draw draw_of(const convt_initializer *init, int rank, convt_view shape)
@@ -179,27 +239,30 @@ static convti_draw draw_of(const convt_initializer *init, int rank, convt_view s
     const struct row *row = find_row(init->kind);
     const convti_initializer_arguments *arguments = &row->arguments;
     switch (row->recipe) {
-    case NORMAL:
-        return (convti_draw){CONVTI_NORMAL, convti_argument_value(init->mean, arguments->mean),
-                             convti_argument_value(init->stddev, arguments->stddev)};
+    case NORMAL: return normal_draw(CONVTI_NORMAL, init, arguments);
+    case TRUNCATED_NORMAL: return normal_draw(CONVTI_TRUNCATED_NORMAL, init, arguments);
     case UNIFORM:
-        return (convti_draw){CONVTI_UNIFORM, convti_argument_value(init->minval, arguments->minval),
-                             convti_argument_value(init->maxval, arguments->maxval)};
+        return (convti_draw){CONVTI_UNIFORM,
+                             .a = convti_argument_value(init->minval, arguments->minval),
+                             .b = convti_argument_value(init->maxval, arguments->maxval)};
     case VALUE:
         return (convti_draw){CONVTI_VALUE,
-                             arguments->value.set
-                                 ? convti_argument_value(init->value, arguments->value)
-                                 : row->scale,
-                             0};
+                             .a = arguments->value.set
+                                      ? convti_argument_value(init->value, arguments->value)
+                                      : row->scale};
+    case ORTHOGONAL:
+        return (convti_draw){CONVTI_ORTHOGONAL,
+                             .a = convti_argument_value(init->gain, arguments->gain),
+                             .columns = shape.c};
     case FROM_CONFIG:
         return scaled_draw(recipe_of(init->distribution),
                            convti_argument_value(init->scale, arguments->scale),
-                           fan_of(init->mode, rank, shape));
+                           fan_of(init, init->mode, rank, shape));
     case SCALED_UNIFORM:
     case SCALED_NORMAL:
     case SCALED_TRUNCATED_NORMAL: break;
     }
-    return scaled_draw(row->recipe, row->scale, fan_of(row->mode, rank, shape));
+    return scaled_draw(row->recipe, row->scale, fan_of(init, row->mode, rank, shape));
 }
 
 void convti_initialize(const convt_initializer *init, uint64_t seed, int rank, convt_view parameter)

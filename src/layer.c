@@ -65,15 +65,17 @@ static void lay_buffers(struct layout *at, const struct convt_layer *l)
     size_t real = l->ops->real_size;
     bool train = !l->cfg.inference,
          custom = l->cfg.activity_regularizer.kind == CONVT_CUSTOM_REGULARIZER;
-    int64_t inputs, outputs;
+    int64_t inputs, outputs; /* x and z of a batch */
     if (!convti_mul64(g->x_size, l->cfg.max_batch, &inputs) ||
-        !convti_mul64(g->y_size, l->cfg.max_batch, &outputs)) {
+        !convti_mul64(g->z_size, l->cfg.max_batch, &outputs)) {
         at->size.overflow = true;
         return;
     }
     int64_t parts = convti_outer_parts(&l->outer, g, l->cfg.max_batch);
-    at->dz = convti_size_add(&at->size, train && convti_needs_dz(l) ? outputs : 0, real);
-    at->dy_copy = convti_size_add(&at->size, train && custom ? outputs : 0, real);
+    /* Forward keeps z there where y is too small for it. */
+    at->dz = convti_size_add(&at->size,
+                             (train && convti_needs_dz(l)) || g->inputs > 1 ? outputs : 0, real);
+    at->dy_copy = convti_size_add(&at->size, train && custom ? outputs / g->inputs : 0, real);
     at->dw_parts = convti_size_add(&at->size, train && parts > 1 ? parts * g->w_size : 0, real);
     at->db_parts = convti_size_add(
         &at->size, train ? convti_sweep_bound(g, l->cfg.max_batch) * g->filters : 0, real);
@@ -241,7 +243,7 @@ convt_status convt_output_shape(const convt_config *cfg, convt_shape *output, co
     convti_clear(err);
     convt_status status = convti_config_resolve(&resolved, cfg, err);
     if (status == CONVT_OK) status = convti_geometry(&g, &resolved, err);
-    if (status == CONVT_OK) *output = (convt_shape){g.h.out, g.w.out, g.filters};
+    if (status == CONVT_OK) *output = g.y;
     return status;
 }
 
@@ -304,8 +306,7 @@ const convt_config *convt_layer_config(const convt_layer *layer)
 
 convt_shape convt_layer_output(const convt_layer *layer)
 {
-    const struct geometry *g = &layer->geometry;
-    return (convt_shape){g->h.out, g->w.out, g->filters};
+    return layer->geometry.y;
 }
 
 const char *convt_layer_isa(const convt_layer *layer)
@@ -363,7 +364,7 @@ static convt_status set_parameter(convt_layer *l, int index, const char *name,
     convti_clear(&l->error);
     if (index >= convt_layer_parameters(l, rows))
         return convti_fail(&l->error, CONVT_INVALID_ARGUMENT, name,
-                           "the layer has no %s: no_bias is set", name);
+                           "the layer has no %s: use_bias is false (no_bias)", name);
     const convt_view *want = &rows[index].value;
     if (!value.data || value.dtype != want->dtype || value.n != want->n || value.h != want->h ||
         value.w != want->w || value.c != want->c)
@@ -411,13 +412,17 @@ static bool check(convt_layer *l, const char *name, convt_const_view v, int64_t 
     return false;
 }
 
+static convt_shape shape_of_z(const convt_layer *l)
+{
+    return (convt_shape){l->geometry.h.out, l->geometry.w.out, l->geometry.filters};
+}
+
 convt_status convt_forward_z(convt_layer *l, convt_const_view x, convt_view z, convt_view y)
 {
     convti_clear(&l->error);
-    convt_shape output = convt_layer_output(l);
     if (!check(l, "x", x, x.n, l->cfg.input, false) ||
-        !check(l, "y", convt_read(y), x.n, output, false) ||
-        !check(l, "z", convt_read(z), x.n, output, true))
+        !check(l, "y", convt_read(y), x.n, convt_layer_output(l), false) ||
+        !check(l, "z", convt_read(z), x.n, shape_of_z(l), true))
         return l->error.status;
     l->ops->forward(l, x, z, y);
     return CONVT_OK;
@@ -438,7 +443,7 @@ convt_status convt_backward_data(convt_layer *l, convt_const_view x, convt_const
         return convti_fail(&l->error, CONVT_INVALID_ARGUMENT, "inference",
                            "the layer was created with inference set");
     if (!check(l, "x", x, x.n, l->cfg.input, false) || !check(l, "y", y, x.n, output, false) ||
-        !check(l, "dy", dy, x.n, output, false) || !check(l, "z", z, x.n, output, true) ||
+        !check(l, "dy", dy, x.n, output, false) || !check(l, "z", z, x.n, shape_of_z(l), true) ||
         !check(l, "dx", convt_read(dx), x.n, l->cfg.input, true))
         return l->error.status;
     l->ops->backward(l, x, z, y, dy, dx, divisor);

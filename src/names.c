@@ -12,8 +12,9 @@ struct spelling {
 
 static const struct spelling activations[] = {
 #define ACTIVATION(enumerator, number, name, ...) {number, #name, #name, NULL},
+#define AXIS_ACTIVATION(enumerator, number, name, ...) {number, #name, #name, NULL},
+#define ACTIVATION_ALIAS(enumerator, alias) {CONVT_##enumerator, NULL, NULL, #alias},
 #include "convt/activations.def"
-#undef ACTIVATION
 };
 
 static const struct spelling initializers[] = {
@@ -36,16 +37,17 @@ static const struct spelling constraints[] = {
 };
 
 static const struct spelling losses[] = {
-#define LOSS(enumerator, number, class_name, name, short_name, ...) \
-    {number, #class_name, #name, #short_name},
+#define LOSS(enumerator, number, class_name, name, ...) {number, #class_name, #name, NULL},
+#define SUM_LOSS LOSS
+#define AXIS_LOSS LOSS
+#define BATCH_LOSS LOSS
+#define LOSS_ALIAS(enumerator, alias) {CONVT_##enumerator, NULL, NULL, #alias},
 #include "convt/losses.def"
-#undef LOSS
 };
 
 static const struct spelling schedules[] = {
 #define SCHEDULE(enumerator, number, class_name, ...) {number, #class_name, #class_name, NULL},
 #include "convt/schedules.def"
-#undef SCHEDULE
 };
 
 struct family {

@@ -11,12 +11,13 @@
 /* ---- which arguments a row takes, and their defaults: .set says that it takes one ------------ */
 
 typedef struct convti_activation_arguments {
-    convt_optional negative_slope, max_value, threshold, alpha;
+#define ACTIVATION_ARGUMENT(name, range) convt_optional name;
+#include "convt/activations.def"
 } convti_activation_arguments;
 
 typedef struct convti_initializer_arguments {
-    convt_optional value, mean, stddev, minval, maxval, scale;
-    bool seed, mode, distribution;
+    convt_optional value, mean, stddev, minval, maxval, scale, gain;
+    bool seed, mode, distribution, axes; /* axes: input_axes and output_axes */
 } convti_initializer_arguments;
 
 typedef struct convti_regularizer_arguments {
@@ -37,7 +38,8 @@ const convti_constraint_arguments *convti_constraint_arguments_of(convt_constrai
 /* ---- activations ----------------------------------------------------------------------------- */
 
 struct convti_activation_params {
-    double negative_slope, max_value, threshold, alpha;
+#define ACTIVATION_ARGUMENT(name, range) double name;
+#include "convt/activations.def"
 };
 
 convt_status convti_activation_check(const convt_activation *activation, const char *field,
@@ -47,13 +49,18 @@ convt_status convti_activation_check(const convt_activation *activation, const c
 void convti_activation_defaults(const convt_activation *activation,
                                 struct convti_activation_params *params);
 
+/* A row that works along the last axis of memory, and how many z one y takes. */
+bool convti_activation_on_axis(convt_activation_kind kind);
+int convti_activation_inputs(convt_activation_kind kind);
+
 /* y alone cannot give the derivative. True for a custom activation. */
 bool convti_activation_needs_z(const convt_activation *activation);
 
 /* ---- initializers ---------------------------------------------------------------------------- */
 
-/* Kind 0 passes: it stands for the default of the field. */
-convt_status convti_initializer_check(const convt_initializer *init, const char *field,
+/* Kind 0 passes: it stands for the default of the field. rank is 4 for a kernel, 1 for a bias, 0
+ * for a bias that the layer does without: what depends on the shape is then not asked. */
+convt_status convti_initializer_check(const convt_initializer *init, int rank, const char *field,
                                       convt_error *err);
 
 /* Fills parameter; rank is 4 (kh, kw, filters, in) or 1. The kind is not 0; init->seed, where set,

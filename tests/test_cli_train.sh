@@ -99,6 +99,25 @@ expect 0 "$convt" train --data small.idx --model logits.json --codes 4 --epochs 
 awk -F, 'NR > 1 { print $2 }' logits/history.csv >logits.losses
 head -n 3 seed0/history.csv | awk -F, 'NR > 1 { print $2 }' >sigmoid.losses
 same logits.losses sigmoid.losses
+# every row of the table
+sed -nE 's/^(SUM_|AXIS_|BATCH_)?LOSS\([A-Z_]+, [0-9]+, [A-Za-z]+, ([a-z_]+),.*/\2/p' "$source_dir/include/convt/losses.def" >names
+[ "$(wc -l <names)" -ge 15 ] || wrong "not all losses: $(cat names)"
+for name in $(grep -v '^sparse' names); do
+    expect 0 train --epochs 1 --out "loss_$name" --loss "$name" --quiet
+done
+# class numbers: one a pixel, of three classes
+sed 's/"filters": 1/"filters": 3/; s/, "activation": "sigmoid"//' tiny.json >classes.json
+npy classes.npy '|u1' '(50, 8, 8, 1)'
+head -c 3200 /dev/zero | tr '\000' '\002' >>classes.npy
+sparse() { "$convt" train --x full/codes.npy --model classes.json --loss sparse_categorical_crossentropy --from-logits --out "$@"; }
+expect 0 sparse classes --y classes.npy --epochs 40 --batch-size 5
+only classes history.csv model.npz report.html checkpoint.npz
+awk -F, 'NR == 2 { first = $2 } END { exit !($2 < first / 2) }' classes/history.csv || wrong "classes are not learned: $(cat classes/history.csv)"
+sed -i 's/"filters": 3/"filters": 4/' classes.json
+npy wide.npy '|u1' '(50, 8, 8, 4)'
+head -c 12800 /dev/zero >>wide.npy
+expect 2 sparse wide --y wide.npy
+grep -q 'class numbers are 8x8x1, y is 8x8x4' err || wrong "wide targets: $(cat err)"
 
 # ---- supervised: codes to images ----
 expect 0 "$convt" predict --model full/model.npz --in full/codes.npy --out y.npy

@@ -5,10 +5,10 @@
 expect 0 "$convt" --version
 grep -q '^convt [0-9]*\.[0-9]*\.[0-9]*$' out || wrong "--version says $(cat out)"
 expect 0 "$convt" --help
-for command in train predict sample info; do
+for command in train layer predict sample info; do
     grep -q "^  $command " out || wrong "$command is not in --help"
 done
-for command in train predict sample info; do
+for command in train layer predict sample info; do
     expect 0 "$convt" "$command" --help
     grep -q "^usage: convt $command" out || wrong "$command --help has no usage line"
     [ ! -s err ] || wrong "$command --help writes to stderr"
@@ -44,6 +44,7 @@ refused 2 '"-2"' train --threads -2
 refused 2 'empty' train --out ''
 refused 2 'hinge2' train --loss hinge2
 refused 2 'logits' train --loss mse --from-logits
+refused 2 'class numbers' train --loss sparse_categorical_crossentropy
 refused 2 '^convt: --y: ' train --x x.npy
 refused 2 '^convt: --x: ' train --y y.npy
 refused 2 '^convt: --codes: ' train --x x.npy --y y.npy --codes 3
@@ -54,6 +55,22 @@ refused 2 '--run' sample
 refused 2 'I J' sample --run r --out g.png --interpolate 1
 refused 2 '"x"' sample --run r --out g.png --interpolate 1 x
 refused 2 'FILE' info
+refused 2 '^convt: layer: --config is missing' layer
+refused 2 '^convt: layer: --in is missing' layer --config c.json --out o.npz
+refused 2 '^convt: --sgd: needs --steps' layer --config c.json --in i.npz --out o.npz --sgd s.json
+refused 2 '^convt: --steps: needs --sgd' layer --config c.json --in i.npz --out o.npz --steps 3
+refused 2 'c.json' layer --config c.json --in i.npz --out o.npz
+echo '{' >c.json
+refused 2 'JSON' layer --config c.json --in i.npz --out o.npz
+echo '[{"filters": 2, "kernel_size": 3}, {"filters": 2, "kernel_size": 3}]' >c.json
+refused 2 '2 layers' layer --config c.json --in i.npz --out o.npz
+echo '{"filters": 2, "kernel_size": [3, 0]}' >c.json
+refused 2 '^convt: kernel_size: .*3, 0' layer --config c.json --in i.npz --out o.npz
+echo '{"filters": 2, "kernel_size": 3}' >c.json
+refused 1 'i.npz' layer --config c.json --in i.npz --out o.npz
+echo 'no archive' >i.npz
+refused 1 'i.npz' layer --config c.json --in i.npz --out o.npz
+absent o.npz
 absent convt-run
 
 # A line feed in a name does not make two lines of the message.

@@ -84,9 +84,11 @@ refused 2 '100000x100000.*[0-9] [TGP]iB' train --data good.idx --model large.jso
 printf '[{"filters": 0, "kernel_size": 3}]' >filters.json
 refused 2 'filters' train --data good.idx --model filters.json --out no
 printf '{"momentum": 2.0}' >momentum.json
-refused 2 '^convt: momentum: 2' train --data good.idx --optimizer momentum.json --out no
-printf '{"clipnorm": 1.0}' >clip.json
-refused 2 '^convt: clipnorm: 1' train --data good.idx --optimizer clip.json --out no
+refused 2 '^convt: momentum: .*2' train --data good.idx --optimizer momentum.json --out no
+printf '{"clipnorm": 1.0, "clipvalue": 2.0}' >clip.json
+refused 2 '^convt: clipvalue: .*clipnorm 1 and clipvalue 2' train --data good.idx --optimizer clip.json --out no
+printf '{"momentum": ' >cut.json
+refused 2 '^convt: cut.json: is no JSON' train --data good.idx --optimizer cut.json --out no
 refused 2 'missing.json' train --data good.idx --optimizer missing.json --out no
 refused 2 'leaves none' train --data good.idx --validation-split 0.99 --out no
 refused 2 'samples' train --x run/codes.npy --y wide.npy --out no

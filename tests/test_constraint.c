@@ -69,6 +69,9 @@ static const convt_constraint rows[] = {
 #include "convt/constraints.def"
 #undef CONSTRAINT
     {.kind = CONVT_MAX_NORM, .max_value = {true, 0.75}},
+    {.kind = CONVT_MAX_NORM, .max_value = {true, HUGE_VAL}},
+    {.kind = CONVT_MIN_MAX_NORM, .min_value = {true, -HUGE_VAL}, .max_value = {true, 0.5}},
+    {.kind = CONVT_MIN_MAX_NORM, .min_value = {true, 1.5}, .max_value = {true, HUGE_VAL}},
     {.kind = CONVT_MIN_MAX_NORM,
      .min_value = {true, 1.5},
      .max_value = {true, 2},
@@ -92,25 +95,28 @@ static void check_against_reference(const convt_constraint *c, convt_view v, int
 
 /* ---- tests ----------------------------------------------------------------------------------- */
 
-/* 15 subsets x positive and negative axes x both precisions; 150 channels are more than one chunk
+/* 16 subsets, the empty one and the whole by their names, x positive and negative axes x both precisions; 150 channels are more than one chunk
  * of columns. */
 static void test_every_subset_of_axes(void **state)
 {
     (void)state;
     for (int row = 0; row < ROWS; row++)
-        for (unsigned subset = 1; subset < 16; subset++)
+        for (unsigned subset = 0; subset <= 16; subset++)
             for (int negative = 0; negative < 2; negative++)
                 for (int dtype = CONVT_FLOAT32; dtype <= CONVT_FLOAT64; dtype++) {
                     bool reduced[4] = {false};
                     convt_constraint c = rows[row];
                     for (int axis = 3; axis >= 0; axis--)
-                        if (subset >> axis & 1) {
+                        if (subset == 16 || subset >> axis & 1) {
                             reduced[axis] = true;
                             if (convti_constraint_arguments_of(c.kind)->axis)
                                 c.axis.axis[c.axis.count++] = negative ? axis - 4 : axis;
                         }
+                    if (convti_constraint_arguments_of(c.kind)->axis && subset % 16 == 0)
+                        c.axis = (convt_axes){.count = subset ? CONVT_ALL_AXES : CONVT_NO_AXES};
                     int64_t channels = subset == 2 || subset == 9 ? 150 : 5;
-                    convt_view v = values_new((convt_dtype)dtype, 2, 3, 4, channels);
+                    convt_view v =
+                        values_new((convt_dtype)dtype, 2, 3, channels == 150 ? 2 : 4, channels);
                     values_random(v, subset, -1, 1);
                     check_against_reference(&c, v, 4, reduced);
                     values_free(v);
@@ -217,9 +223,13 @@ static void test_refused(void **state)
         {{.kind = CONVT_UNIT_NORM, .axis = {2, {1, 1}}}, 4, "c.axis", "twice"},
         {{.kind = CONVT_UNIT_NORM, .axis = {2, {0, -4}}}, 4, "c.axis", "twice"},
         {{.kind = CONVT_UNIT_NORM, .axis = {5, {0, 1, 2, 3}}}, 4, "c.axis", "got 5"},
-        {{.kind = CONVT_UNIT_NORM, .axis = {-1, {0}}}, 4, "c.axis", "got -1"},
+        {{.kind = CONVT_UNIT_NORM, .axis = {-3, {0}}}, 4, "c.axis", "got -3"},
         {{.kind = CONVT_NON_NEG, .axis = {1, {0}}}, 4, "c.axis", "non_neg"},
-        {{.kind = CONVT_MAX_NORM, .max_value = {true, HUGE_VAL}}, 4, "c.max_value", "inf"},
+        {{.kind = CONVT_MAX_NORM, .max_value = {true, -HUGE_VAL}},
+         4,
+         "c.max_value",
+         "inf, got -inf"},
+        {{.kind = CONVT_MIN_MAX_NORM, .min_value = {true, HUGE_VAL}}, 4, "c.min_value", "got inf"},
         {{.kind = CONVT_MAX_NORM, .min_value = {true, 1}}, 4, "c.min_value", "max_norm"},
         {{.kind = CONVT_MIN_MAX_NORM, .rate = {true, -HUGE_VAL}}, 4, "c.rate", "-inf"},
         {{.kind = CONVT_NO_CONSTRAINT, .rate = {true, 1}}, 4, "c.rate", "no constraint"},

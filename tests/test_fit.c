@@ -19,7 +19,7 @@ enum {
     LAYERS = 2,
     ROWS = 4,
     BATCH = 8,
-    MOST_STATE = 16,
+    MOST_STATE = 32,
     SEEN = 64 * COUNT
 };
 
@@ -95,11 +95,12 @@ static struct run *prepare(convt_dtype dtype, bool codes)
     values_random(run->x, 1, -1, 1);
     values_random(run->y, 2, 0, 1);
     run->arrays = (convt_arrays){convt_read(run->x), convt_read(run->y)};
-    run->rule = (convt_sgd_config){.learning_rate = CONVT_SET(0.1),
-                                   .momentum = 0.9,
-                                   .schedule = {.kind = CONVT_COSINE_DECAY, .decay_steps = 40}};
+    run->rule =
+        (convt_sgd_config){.learning_rate = CONVT_SET(0.1),
+                           .momentum = 0.9,
+                           .schedule = {.kind = CONVT_COSINE_DECAY, .decay_steps = CONVT_SET(40)}};
     run->cfg = (convt_trainer_config){
-        .data = {COUNT, gather, run},
+        .data = {.count = COUNT, .gather = gather, .context = run},
         .loss = {.kind = CONVT_BINARY_CROSSENTROPY, .sigmoid_output = true},
         .epochs = 3,
         .batch_size = BATCH,
@@ -223,7 +224,7 @@ static void run_leaf(struct run *run, convt_model *model, int64_t sample, int64_
     const convt_view slopes = convt_f64(dy, 1, SIDE, SIDE, 2);
     assert_int_equal(convt_model_forward(model, convt_f64(x, 1, 1, 1, CODE)), CONVT_OK);
     assert_int_equal(convt_loss(&run->cfg.loss, convt_f64(y, 1, SIDE, SIDE, 2),
-                                convt_model_output(model), batch, &leaf->value, slopes, NULL),
+                                convt_model_output(model), NULL, batch, &leaf->value, slopes, NULL),
                      CONVT_OK);
     leaf->value.loss += convt_model_activity_loss(model, (double)batch);
     assert_int_equal(convt_model_backward_data(model, convt_f64(x, 1, 1, 1, CODE),
@@ -260,7 +261,8 @@ static void fit_is_the_loop_by_hand(void **state)
             const int64_t n = COUNT - first < BATCH ? COUNT - first : BATCH;
             static struct leaf leaves[BATCH];
             const double weights = convt_model_weight_loss(model);
-            assert_int_equal(convt_leaf_size(BATCH, MOST_PARAMETERS * sizeof(double)), 1);
+            assert_int_equal(
+                convt_leaf_size(CONVT_DEFAULT_LOSS, BATCH, MOST_PARAMETERS * sizeof(double)), 1);
             for (int64_t k = 0; k < n; k++) run_leaf(hand, model, first + k, n, &leaves[k]);
             const struct leaf sum = add_leaves(leaves, n);
             write_gradients(model, sum.gradient);
@@ -281,55 +283,114 @@ static void fit_is_the_loop_by_hand(void **state)
     finish(run);
 }
 
-/* Leaves are a matter of rounding: the same as whole batches through the whole model. */
-static void leaves_add_up_to_whole_batches(void **state)
+/* The same run with whole batches through the whole model; means of loss and mse by epoch. */
+static void fit_by_whole_batches(struct run *hand, convt_loss_value means[])
 {
-    (void)state;
-    struct run *run = prepare(CONVT_FLOAT64, false), *hand = prepare(CONVT_FLOAT64, false);
-    run->cfg.no_shuffle = true;
-    create(run);
-    create(hand);
-    fit(run, CONVT_OK);
+    const convt_loss_config *loss = &hand->cfg.loss;
+    const convt_const_view x = hand->arrays.x, y = hand->arrays.y;
+    const double *weight = hand->cfg.data.sample_weight;
     double dy[BATCH * PIXELS];
     for (int64_t step = 0; step < 9; step++) {
         const int64_t first = step % 3 * BATCH, n = COUNT - first < BATCH ? COUNT - first : BATCH;
-        const double *x = (const double *)hand->x.data + first * CODE,
-                     *y = (const double *)hand->y.data + first * PIXELS;
-        convt_loss_value value;
-        assert_int_equal(convt_model_forward(hand->cfg.model, convt_f64(x, n, 1, 1, CODE)),
+        convt_const_view batch_x = x, batch_y = y;
+        batch_x.n = batch_y.n = n;
+        batch_x.data = (const double *)x.data + first * CODE;
+        batch_y.data = (const double *)y.data + first * y.h * y.w * y.c;
+        const convt_sample_weight weights = {
+            .values = convt_f64(weight ? weight + first : NULL, n, 1, 1, 1)};
+        const convt_view slopes = convt_f64(dy, n, SIDE, SIDE, 2);
+        convt_model *model = hand->cfg.model;
+        convt_loss_value value, *mean = &means[step / 3];
+        assert_int_equal(convt_model_forward(model, batch_x), CONVT_OK);
+        assert_int_equal(convt_loss(loss, batch_y, convt_model_output(model),
+                                    weight ? &weights : NULL, n, &value, slopes, NULL),
                          CONVT_OK);
-        assert_int_equal(convt_loss(&hand->cfg.loss, convt_f64(y, n, SIDE, SIDE, 2),
-                                    convt_model_output(hand->cfg.model), n, &value,
-                                    convt_f64(dy, n, SIDE, SIDE, 2), NULL),
-                         CONVT_OK);
-        assert_int_equal(convt_model_backward(hand->cfg.model, convt_f64(x, n, 1, 1, CODE),
-                                              convt_read(convt_f64(dy, n, SIDE, SIDE, 2)),
-                                              CONVT_NONE),
+        value.loss += convt_model_activity_loss(model, (double)n) + convt_model_weight_loss(model);
+        assert_int_equal(convt_model_backward(model, batch_x, convt_read(slopes), CONVT_NONE),
                          CONVT_OK);
         convt_sgd_step(hand->cfg.sgd);
+        if (first == 0) *mean = (convt_loss_value){0, 0};
+        mean->loss += value.loss * (double)n / COUNT;
+        mean->mse += value.mse * (double)n / COUNT;
     }
-    convt_parameter a[ROWS], b[ROWS];
-    convt_model_parameters(run->cfg.model, a);
-    convt_model_parameters(hand->cfg.model, b);
-    for (int r = 0; r < ROWS; r++) {
-        double *expected = values_doubles(convt_read(b[r].value));
-        assert_all_close(convt_read(a[r].value), expected, 1e-11, 1e-13);
-        free(expected);
+}
+
+/* Leaves are a matter of rounding: the same as whole batches, whatever the loss adds up. */
+static void leaves_add_up_to_whole_batches(void **state)
+{
+    (void)state;
+    const struct {
+        convt_loss_config loss;
+        bool weights, channels_first;
+    } cases[] = {
+        {{.kind = CONVT_BINARY_CROSSENTROPY, .sigmoid_output = true}, false, false},
+        {{.kind = CONVT_BINARY_CROSSENTROPY, .sigmoid_output = true}, true, false},
+        {{.kind = CONVT_HUBER, .delta = CONVT_SET(0.3), .reduction = CONVT_REDUCE_SUM}, true, true},
+        {{.kind = CONVT_LOG_COSH, .reduction = CONVT_REDUCE_MEAN_WITH_SAMPLE_WEIGHT}, true, false},
+        {{.kind = CONVT_COSINE_SIMILARITY,
+          .reduction = CONVT_REDUCE_MEAN_WITH_SAMPLE_WEIGHT,
+          .sigmoid_output = true},
+         true,
+         true},
+        {{.kind = CONVT_KL_DIVERGENCE, .sigmoid_output = true}, false, true},
+        {{.kind = CONVT_DICE, .sigmoid_output = true}, false, false},
+        {{.kind = CONVT_TVERSKY, .sigmoid_output = true, .alpha = CONVT_SET(0.7)}, true, false},
+        {{.kind = CONVT_SPARSE_CATEGORICAL_CROSSENTROPY, .from_logits = true}, true, false},
+        {{.kind = CONVT_SPARSE_CATEGORICAL_CROSSENTROPY, .from_logits = true}, false, true},
+    };
+    double weight[COUNT];
+    for (int i = 0; i < COUNT; i++) weight[i] = 0.25 * (1 + i * 7 % 5);
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        struct run *runs[2];
+        const bool first = cases[c].channels_first;
+        for (int k = 0; k < 2; k++) {
+            struct run *run = runs[k] = prepare(CONVT_FLOAT64, false);
+            run->cfg.loss = cases[c].loss;
+            run->cfg.data.sample_weight = cases[c].weights ? weight : NULL;
+            run->cfg.no_shuffle = true;
+            run->rule.learning_rate = CONVT_SET(0.01);
+            for (int i = 0; i < LAYERS; i++)
+                run->layers[i].data_format = first ? CONVT_CHANNELS_FIRST : CONVT_CHANNELS_LAST;
+            if (cases[c].loss.kind == CONVT_SPARSE_CATEGORICAL_CROSSENTROPY) {
+                *(first ? &run->arrays.y.w : &run->arrays.y.c) = 1;
+                for (int64_t i = 0; i < values_count(run->arrays.y); i++)
+                    values_set(run->y, i, (double)(i * 5 % 7 % 2));
+            }
+            create(run);
+        }
+        convt_loss_value means[3];
+        struct run *run = runs[0], *hand = runs[1];
+        fit(run, CONVT_OK);
+        if (first) hand->cfg.loss.data_format = CONVT_CHANNELS_FIRST; /* which the trainer knows */
+        fit_by_whole_batches(hand, means);
+        for (int epoch = 0; epoch < 3; epoch++) {
+            assert_close(run->epochs[epoch].loss, means[epoch].loss, 1e-11, 0);
+            assert_close(run->epochs[epoch].mse, means[epoch].mse, 1e-11, 0);
+        }
+        convt_parameter a[ROWS], b[ROWS];
+        convt_model_parameters(run->cfg.model, a);
+        convt_model_parameters(hand->cfg.model, b);
+        for (int r = 0; r < ROWS; r++) {
+            double *expected = values_doubles(convt_read(b[r].value));
+            assert_all_close(convt_read(a[r].value), expected, 1e-11, 1e-13);
+            free(expected);
+        }
+        finish(hand);
+        finish(run);
     }
-    finish(hand);
-    finish(run);
 }
 
 static void leaf_size_depends_on_batch_and_bytes(void **state)
 {
     (void)state;
-    assert_int_equal(convt_leaf_size(128, 600 << 10), 8);
-    assert_int_equal(convt_leaf_size(100, 0), 7);
-    assert_int_equal(convt_leaf_size(1, 0), 1);
-    assert_int_equal(convt_leaf_size(128, (size_t)1 << 30), 128);
-    assert_int_equal(convt_leaf_size(128, (size_t)4 << 20), 32);
+    assert_int_equal(convt_leaf_size(CONVT_DEFAULT_LOSS, 128, 600 << 10), 8);
+    assert_int_equal(convt_leaf_size(CONVT_DEFAULT_LOSS, 100, 0), 7);
+    assert_int_equal(convt_leaf_size(CONVT_DICE, 100, 0), 100);
+    assert_int_equal(convt_leaf_size(CONVT_DEFAULT_LOSS, 1, 0), 1);
+    assert_int_equal(convt_leaf_size(CONVT_DEFAULT_LOSS, 128, (size_t)1 << 30), 128);
+    assert_int_equal(convt_leaf_size(CONVT_DEFAULT_LOSS, 128, (size_t)4 << 20), 32);
     for (int64_t batch = 1; batch < 200; batch++)
-        assert_in_range((batch - 1) / convt_leaf_size(batch, 1000) + 1, 1, 16);
+        assert_in_range((batch - 1) / convt_leaf_size(CONVT_DEFAULT_LOSS, batch, 1000) + 1, 1, 16);
 }
 
 /* A single leaf is not copied anywhere; its model sees the whole batch at once. */
@@ -486,7 +547,7 @@ static void evaluation_is_the_mean_of_losses_and_changes_nothing(void **state)
                      *y = (const double *)same->y.data + first * PIXELS;
         assert_int_equal(convt_model_forward(model, convt_f64(x, n, 1, 1, CODE)), CONVT_OK);
         assert_int_equal(convt_loss(&same->cfg.loss, convt_f64(y, n, SIDE, SIDE, 2),
-                                    convt_model_output(model), n, &part, CONVT_NONE, NULL),
+                                    convt_model_output(model), NULL, n, &part, CONVT_NONE, NULL),
                          CONVT_OK);
         loss += (double)n * (part.loss + convt_model_activity_loss(model, (double)n) +
                              convt_model_weight_loss(model));
@@ -563,6 +624,80 @@ static void a_run_resumes_from_its_state(void **state)
         finish(resumed);
         finish(whole);
     }
+}
+
+/* ---- an optimizer with a state of its own --------------------------------------------------- */
+
+/* Stops in the middle, and behind the last epoch, where weights are not yet their averages. */
+static void averages_and_accumulators_resume(void **state)
+{
+    (void)state;
+    const convt_sgd_config rule = {.learning_rate = CONVT_SET(0.1),
+                                   .momentum = 0.9,
+                                   .global_clipnorm = CONVT_SET(0.5),
+                                   .use_ema = true,
+                                   .ema_momentum = CONVT_SET(0.8),
+                                   .ema_overwrite_frequency = 3,
+                                   .gradient_accumulation_steps = 2};
+    for (int stop = 1; stop <= 9; stop += 2) {
+        struct run *runs[3]; /* one that stops, one that goes on from there, one that does not */
+        for (int k = 0; k < 3; k++) {
+            runs[k] = prepare(CONVT_FLOAT32, true);
+            runs[k]->rule = rule;
+            create(runs[k]);
+        }
+        *(stop < 9 ? &runs[0]->stop_at_batch : &runs[0]->stop_at_epoch) = stop < 9 ? stop : 3;
+        fit(runs[0], CONVT_STOPPED);
+        copy_state(runs[0], runs[1]);
+        fit(runs[1], CONVT_OK);
+        fit(runs[2], CONVT_OK);
+        assert_same_state(runs[1], runs[2]);
+        for (int k = 0; k < 3; k++) finish(runs[k]);
+    }
+}
+
+static const convt_state *find_state(const convt_state rows[], int count, const char *name)
+{
+    for (int i = 0; i < count; i++)
+        if (strcmp(rows[i].name, name) == 0) return &rows[i];
+    fail_msg("there is no %s in the state", name);
+    return NULL;
+}
+
+/* As at the end of Keras' fit; not where a callback ends it. */
+static void a_complete_fit_ends_with_the_averages(void **state)
+{
+    (void)state;
+    for (int stop = 0; stop < 2; stop++) {
+        convt_state rows[MOST_STATE];
+        struct run *run = prepare(CONVT_FLOAT64, false);
+        run->rule.use_ema = true;
+        run->stop_at_epoch = stop ? 3 : 0;
+        create(run);
+        fit(run, stop ? CONVT_STOPPED : CONVT_OK);
+        const int count = state_of(run, rows);
+        for (int i = 0; i < ROWS; i++) { /* parameters come first, in the optimizer's order */
+            char name[32];
+            snprintf(name, sizeof name, "sgd/average/%d", i);
+            const convt_view w = rows[i].values, average = find_state(rows, count, name)->values;
+            assert_true((memcmp(w.data, average.data, bytes_of(w)) == 0) == !stop);
+        }
+        finish(run);
+    }
+}
+
+/* Keras' fit multiplies the loss by what the optimizer divides by. */
+static void loss_scale_does_not_matter_to_a_fit(void **state)
+{
+    (void)state;
+    struct run *plain = start(CONVT_FLOAT32, true), *scaled = prepare(CONVT_FLOAT32, true);
+    scaled->rule.loss_scale_factor = CONVT_SET(1000);
+    create(scaled);
+    fit(plain, CONVT_OK);
+    fit(scaled, CONVT_OK);
+    assert_same_state(plain, scaled);
+    finish(plain);
+    finish(scaled);
 }
 
 static void the_state_names_everything(void **state)
@@ -740,7 +875,8 @@ static double sample_loss(struct run *run, const double *code, int64_t sample)
     convt_loss_value value;
     assert_int_equal(convt_model_forward(run->cfg.model, convt_f64(code, 1, 1, 1, CODE)), CONVT_OK);
     assert_int_equal(convt_loss(&run->cfg.loss, convt_f64(y, 1, SIDE, SIDE, 2),
-                                convt_model_output(run->cfg.model), 1, &value, CONVT_NONE, NULL),
+                                convt_model_output(run->cfg.model), NULL, 1, &value, CONVT_NONE,
+                                NULL),
                      CONVT_OK);
     return value.loss + convt_model_activity_loss(run->cfg.model, 1);
 }
@@ -973,6 +1109,7 @@ static void refusals_name_the_argument(void **state)
     REFUSE(validation_split, (double)NAN, argument, "validation_split", "nan");
     REFUSE(validation_split, 0.99, argument, "validation_split", "0.99"); /* leaves none to train */
     REFUSE(loss.kind, (convt_loss_kind)55, argument, "loss.kind", "55");
+    REFUSE(loss.reduction, CONVT_REDUCE_SUM, argument, "loss.reduction", "codes");
     REFUSE(batch_size, 368, argument, "model.max_batch", "23"); /* 16 leaves of 23 */
     REFUSE(codes.values.n, COUNT - 1, shape, "codes.values", "22");
     REFUSE(codes.values.c, CODE + 1, shape, "codes.values", "5");
@@ -1023,6 +1160,9 @@ int main(void)
         cmocka_unit_test(a_stopped_run_goes_on_with_the_same_bits),
         cmocka_unit_test(an_epoch_callback_stops_after_its_epoch),
         cmocka_unit_test(a_run_resumes_from_its_state),
+        cmocka_unit_test(averages_and_accumulators_resume),
+        cmocka_unit_test(a_complete_fit_ends_with_the_averages),
+        cmocka_unit_test(loss_scale_does_not_matter_to_a_fit),
         cmocka_unit_test(the_state_names_everything),
         cmocka_unit_test(a_loss_that_is_not_finite_takes_no_step),
         cmocka_unit_test(a_failing_source_ends_the_fit),

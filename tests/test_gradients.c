@@ -12,6 +12,7 @@
 #include "support/isa.h"
 #include "support/random_config.h"
 #include "support/values.h"
+#include "tables.h"
 
 struct problem {
     convt_layer *layer;
@@ -104,15 +105,15 @@ static void check_layer(const convt_config *cfg, uint64_t seed, const char *what
     tear_down(&p);
 }
 
-/* Layouts and geometries that reach every path of the sweep. */
+/* Layouts and geometries that reach every path of the sweep; the last axis of y is even, for glu. */
 static const convt_config shapes[] = {
     {.input = {4, 3, 5},
      .filters = 6,
      .kernel_size = {3, 2},
      .strides = {2, 1},
      .padding = CONVT_SAME},
-    {.input = {3, 5, 4}, .filters = 1, .kernel_size = {2, 3}, .data_format = CONVT_CHANNELS_FIRST},
-    {.input = {5, 4, 9},
+    {.input = {3, 4, 4}, .filters = 1, .kernel_size = {2, 3}, .data_format = CONVT_CHANNELS_FIRST},
+    {.input = {5, 5, 9},
      .filters = 17,
      .kernel_size = {2, 2},
      .dilation_rate = {2, 1},
@@ -133,6 +134,17 @@ static void check_everywhere(convt_config cfg, const char *what)
 
 /* ---- activations ----------------------------------------------------------------------------- */
 
+/* A row with its defaults, and 0.25 for arguments that have none. */
+static convt_activation activation_of(int kind)
+{
+    convt_activation a = {.kind = (convt_activation_kind)kind};
+    const convti_activation_arguments *row = convti_activation_arguments_of(a.kind);
+#define ACTIVATION_ARGUMENT(name, range) \
+    if (row->name.set && isnan(row->name.value)) a.name = CONVT_SET(0.25);
+#include "convt/activations.def"
+    return a;
+}
+
 static void check_activations(const char *isa, void *context)
 {
     (void)isa;
@@ -140,7 +152,7 @@ static void check_activations(const char *isa, void *context)
     int kind;
     const char *name;
     for (int i = 0; (name = convti_name_at(CONVTI_ACTIVATIONS, i, &kind)); i++)
-        check_everywhere((convt_config){.activation = {(convt_activation_kind)kind}}, name);
+        check_everywhere((convt_config){.activation = activation_of(kind)}, name);
 }
 
 static void every_activation_has_the_gradient_of_its_formula(void **state)
@@ -161,6 +173,14 @@ static void activations_with_unusual_parameters_too(void **state)
         {CONVT_LEAKY_RELU, .negative_slope = {true, 1.75}},
         {CONVT_ELU, .alpha = {true, 2.5}},
         {CONVT_ELU, .alpha = {true, -0.5}}, /* needs z */
+        {CONVT_CELU, .alpha = {true, 0.3}},
+        {CONVT_SQUAREPLUS, .b = {true, 0.5}},
+        {CONVT_GELU, .approximate = {true, 1}},
+        {CONVT_SOFT_SHRINK, .threshold = {true, 0.1}},
+        {CONVT_HARD_SHRINK, .threshold = {true, 0.2}},
+        {CONVT_HARD_SHRINK, .threshold = {true, -0.2}}, /* needs z */
+        {CONVT_THRESHOLD, .threshold = {true, 0.1}, .default_value = {true, -1}},
+        {CONVT_THRESHOLD, .threshold = {true, 0.1}, .default_value = {true, 2}}, /* needs z */
     };
     for (size_t i = 0; i < sizeof unusual / sizeof *unusual; i++)
         check_everywhere((convt_config){.activation = unusual[i]}, "unusual activation");
@@ -192,29 +212,45 @@ static void a_custom_activation_is_differentiated_by_its_callback(void **state)
     check_everywhere((convt_config){.activation = custom_activation}, "custom activation");
 }
 
+static void check_kept_z(const convt_config *cfg)
+{
+    struct problem p = set_up(cfg, 3);
+    convt_config linear = *cfg;
+    convt_shape s;
+    linear.activation = (convt_activation){CONVT_LINEAR};
+    assert_int_equal(convt_output_shape(&linear, &s, NULL), CONVT_OK);
+    convt_view z = values_new(CONVT_FLOAT64, p.y.n, s.h, s.w, s.c),
+               y = values_new(CONVT_FLOAT64, p.y.n, p.y.h, p.y.w, p.y.c),
+               again = values_new(CONVT_FLOAT64, p.x.n, p.x.h, p.x.w, p.x.c);
+    const convt_const_view none = {0};
+    assert_int_equal(convt_forward(p.layer, convt_read(p.x), y), CONVT_OK);
+    assert_int_equal(convt_forward_z(p.layer, convt_read(p.x), z, p.y), CONVT_OK);
+    assert_same_bits(p.y.data, y.data, (size_t)values_count(convt_read(y)) * sizeof(double));
+    assert_int_equal(convt_backward_data(p.layer, convt_read(p.x), convt_read(z), convt_read(p.y),
+                                         convt_read(p.dy), p.dx, 2),
+                     CONVT_OK);
+    assert_int_equal(convt_backward_data(p.layer, convt_read(p.x), none, convt_read(p.y),
+                                         convt_read(p.dy), again, 2),
+                     CONVT_OK);
+    assert_same_bits(p.dx.data, again.data,
+                     (size_t)values_count(convt_read(again)) * sizeof(double));
+    values_free(z), values_free(y), values_free(again);
+    tear_down(&p);
+}
+
 static void a_kept_z_gives_the_bits_that_a_recomputed_one_gives(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        convt_config cfg = shapes[i];
-        cfg.activation = i == 0 ? custom_activation
-                                : (convt_activation){CONVT_ELU, .alpha = {true, -0.5}};
-        struct problem p = set_up(&cfg, 3);
-        convt_view z = values_new(CONVT_FLOAT64, p.y.n, p.y.h, p.y.w, p.y.c),
-                   again = values_new(CONVT_FLOAT64, p.x.n, p.x.h, p.x.w, p.x.c);
-        const convt_const_view none = {0};
-        assert_int_equal(convt_forward_z(p.layer, convt_read(p.x), z, p.y), CONVT_OK);
-        assert_int_equal(convt_backward_data(p.layer, convt_read(p.x), convt_read(z),
-                                             convt_read(p.y), convt_read(p.dy), p.dx, 2),
-                         CONVT_OK);
-        assert_int_equal(convt_backward_data(p.layer, convt_read(p.x), none, convt_read(p.y),
-                                             convt_read(p.dy), again, 2),
-                         CONVT_OK);
-        assert_same_bits(p.dx.data, again.data,
-                         (size_t)values_count(convt_read(again)) * sizeof(double));
-        values_free(z), values_free(again);
-        tear_down(&p);
-    }
+    const convt_activation needy[] = {custom_activation,
+                                      {CONVT_ELU, .alpha = {true, -0.5}},
+                                      {.kind = CONVT_GLU},
+                                      {.kind = CONVT_SOFTMAX}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (size_t k = 0; k < sizeof needy / sizeof *needy; k++) {
+            convt_config cfg = shapes[i];
+            cfg.activation = needy[k];
+            check_kept_z(&cfg);
+        }
 }
 
 /* ---- regularizers ---------------------------------------------------------------------------- */
@@ -240,6 +276,11 @@ static void every_regularizer_has_the_gradient_of_its_loss(void **state)
         check_everywhere((convt_config){.activity_regularizer = r,
                                         .activation = {CONVT_ELU, .alpha = {true, -0.5}}},
                          name); /* z and activity at once */
+        check_everywhere(
+            (convt_config){.activity_regularizer = r, .activation = {.kind = CONVT_GLU}},
+            name); /* and a y that is smaller than z */
+        check_everywhere(
+            (convt_config){.activity_regularizer = r, .activation = {.kind = CONVT_SOFTMAX}}, name);
     }
 }
 

@@ -7,6 +7,12 @@
 #include "support/random_config.h"
 #include "support/values.h"
 
+/* Padding as Keras has it. */
+#define AXIS(in, kernel, stride, dilation, same, output_padding)        \
+    {                                                                   \
+        in, kernel, stride, dilation, same, output_padding, false, 0, 0 \
+    }
+
 /* keras-team/keras, backend_utils_test and conv_transpose_test: input size -> output size. */
 static void test_output_sizes(void **state)
 {
@@ -15,13 +21,13 @@ static void test_output_sizes(void **state)
         naive_axis axis;
         int64_t out;
     } known[] = {
-        {{8, 2, 2, 1, false, -1}, 16},    {{8, 2, 3, 1, true, 2}, 23},
-        {{8, 2, 2, 1, false, -1}, 16},    {{8, 3, 1, 1, false, -1}, 10},
-        {{14, 7, 16, 1, false, -1}, 224}, {{5, 3, 2, 1, true, -1}, 10},
-        {{5, 3, 2, 1, false, -1}, 11},    {{5, 3, 2, 1, false, 1}, 12},
-        {{4, 4, 5, 1, false, 4}, 23},     {{3, 2, 1, 3, false, -1}, 6},
-        {{1, 4, 1, 1, true, 0}, 0},       {{5, 3, 2, 1, true, 1}, 10},
-        {{5, 3, 2, 1, true, 0}, 9},       {{4, 2, 3, 2, true, 0}, 10},
+        {AXIS(8, 2, 2, 1, false, -1), 16},    {AXIS(8, 2, 3, 1, true, 2), 23},
+        {AXIS(8, 2, 2, 1, false, -1), 16},    {AXIS(8, 3, 1, 1, false, -1), 10},
+        {AXIS(14, 7, 16, 1, false, -1), 224}, {AXIS(5, 3, 2, 1, true, -1), 10},
+        {AXIS(5, 3, 2, 1, false, -1), 11},    {AXIS(5, 3, 2, 1, false, 1), 12},
+        {AXIS(4, 4, 5, 1, false, 4), 23},     {AXIS(3, 2, 1, 3, false, -1), 6},
+        {AXIS(1, 4, 1, 1, true, 0), 0},       {AXIS(5, 3, 2, 1, true, 1), 10},
+        {AXIS(5, 3, 2, 1, true, 0), 9},       {AXIS(4, 2, 3, 2, true, 0), 10},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         assert_int_equal(naive_out(&known[i].axis), known[i].out);
@@ -40,25 +46,45 @@ static void test_crops(void **state)
     };
     for (int s = 1; s <= 4; s++)
         for (int k = 1; k <= 7; k++) {
-            naive_axis axis = {5, k, s, 1, true, -1};
+            naive_axis axis = AXIS(5, k, s, 1, true, -1);
             int64_t natural = (axis.in - 1) * s + k;
             assert_int_equal(naive_crop(&axis), crops[s - 1][k - 1][0]);
             assert_int_equal(natural - naive_crop(&axis) - naive_out(&axis),
                              crops[s - 1][k - 1][1]);
         }
     /* With output_padding: half of what is cut without it, less output_padding. */
-    const naive_axis odd = {5, 5, 2, 1, true, 1}, even = {5, 6, 3, 1, true, 0};
-    const naive_axis valid = {5, 7, 2, 1, false, 1};
+    const naive_axis odd = AXIS(5, 5, 2, 1, true, 1), even = AXIS(5, 6, 3, 1, true, 0);
+    const naive_axis valid = AXIS(5, 7, 2, 1, false, 1);
     assert_int_equal(naive_crop(&odd), 1);
     assert_int_equal(naive_crop(&even), 3);
     assert_int_equal(naive_crop(&valid), 0);
+}
+
+/* torch.nn.ConvTranspose2d(.., kernel, stride, padding, output_padding, dilation=dilation): its
+ * output_size formula, and ONNX' pads where the two sides differ. */
+static void test_explicit_padding(void **state)
+{
+    (void)state;
+    static const struct {
+        naive_axis axis;
+        int64_t out;
+    } known[] = {
+        {{5, 3, 2, 1, false, 1, true, 1, 1}, 10},  {{7, 4, 2, 1, false, -1, true, 1, 1}, 14},
+        {{4, 3, 2, 2, false, 1, true, 2, 2}, 8},   {{3, 5, 3, 1, false, 0, true, 0, 0}, 11},
+        {{5, 3, 2, 1, false, -1, true, 0, 1}, 10}, {{1, 4, 4, 1, false, -1, true, 3, 0}, 1},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        assert_int_equal(naive_out(&known[i].axis), known[i].out);
+        assert_int_equal(naive_crop(&known[i].axis), known[i].axis.begin);
+    }
 }
 
 /* One dimension, x = ones, w = 1..k, worked by hand. */
 static void test_small_example(void **state)
 {
     (void)state;
-    const naive_problem p = {1, 1, 1, {1, 1, 1, 1, false, -1}, {3, 3, 2, 1, false, -1}, false};
+    const naive_problem p = {1,    1, 1, AXIS(1, 1, 1, 1, false, -1), AXIS(3, 3, 2, 1, false, -1),
+                             false};
     const double x[] = {1, 1, 1}, w[] = {1, 2, 3}, b[] = {10},
                  expected[] = {11, 12, 14, 12, 14, 12, 13};
     double z[7];
@@ -71,7 +97,7 @@ static void test_channels_first(void **state)
 {
     (void)state;
     enum { N = 2, H = 2, W = 3, C = 2, F = 3, OH = 4, OW = 6 };
-    naive_problem p = {N, C, F, {H, 2, 2, 1, false, -1}, {W, 2, 2, 1, false, -1}, false};
+    naive_problem p = {N, C, F, AXIS(H, 2, 2, 1, false, -1), AXIS(W, 2, 2, 1, false, -1), false};
     double x[N][H][W][C], x_first[N][C][H][W], w[2 * 2 * F * C], b[F] = {1, 2, 3};
     double z[N][OH][OW][F], z_first[N][F][OH][OW], db[F], db_first[F];
     for (int i = 0; i < 2 * 2 * F * C; i++) w[i] = i * i % 7 - 3;
@@ -138,9 +164,9 @@ static void test_adjoint(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_output_sizes),  cmocka_unit_test(test_crops),
-        cmocka_unit_test(test_small_example), cmocka_unit_test(test_channels_first),
-        cmocka_unit_test(test_adjoint),
+        cmocka_unit_test(test_output_sizes),     cmocka_unit_test(test_crops),
+        cmocka_unit_test(test_explicit_padding), cmocka_unit_test(test_small_example),
+        cmocka_unit_test(test_channels_first),   cmocka_unit_test(test_adjoint),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -61,7 +61,6 @@ static void test_every_row(void **state)
 #define ACTIVATION(enumerator, number, name, ...) \
     check_row(CONVTI_ACTIVATIONS, number, #name, #name);
 #include "convt/activations.def"
-#undef ACTIVATION
 #define INITIALIZER(enumerator, number, class_name, name, ...) \
     check_row(CONVTI_INITIALIZERS, number, #class_name, #name);
 #include "convt/initializers.def"
@@ -76,12 +75,13 @@ static void test_every_row(void **state)
 #undef CONSTRAINT
 #define LOSS(enumerator, number, class_name, name, ...) \
     check_row(CONVTI_LOSSES, number, #class_name, #name);
+#define SUM_LOSS LOSS
+#define AXIS_LOSS LOSS
+#define BATCH_LOSS LOSS
 #include "convt/losses.def"
-#undef LOSS
 #define SCHEDULE(enumerator, number, class_name, ...) \
     check_row(CONVTI_SCHEDULES, number, #class_name, #class_name);
 #include "convt/schedules.def"
-#undef SCHEDULE
 }
 
 static void test_names_of_keras(void **state)
@@ -104,6 +104,9 @@ static void test_names_of_keras(void **state)
         {"MinMaxNorm", CONVTI_CONSTRAINTS, CONVT_MIN_MAX_NORM},
         {"mse", CONVTI_LOSSES, CONVT_MEAN_SQUARED_ERROR},
         {"bce", CONVTI_LOSSES, CONVT_BINARY_CROSSENTROPY},
+        {"KLD", CONVTI_LOSSES, CONVT_KL_DIVERGENCE},
+        {"Huber", CONVTI_LOSSES, CONVT_HUBER},
+        {"tversky", CONVTI_LOSSES, CONVT_TVERSKY},
         {"CosineDecay", CONVTI_SCHEDULES, CONVT_COSINE_DECAY},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {

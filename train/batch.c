@@ -11,6 +11,7 @@
 #include <math.h>
 
 #include "pieces.h"
+#include "sgd.h"
 #include "status.h"
 #include "trainer.h"
 
@@ -25,13 +26,34 @@ static convt_view leaf_view(const convt_trainer *t, void *data, int64_t n, convt
     return (convt_view){data, t->dtype, n, shape.h, shape.w, shape.c};
 }
 
+static void gather_weights(const convt_trainer *t, convti_samples samples)
+{
+    for (int64_t k = 0; k < samples.count; k++) {
+        const double weight = t->cfg.data.sample_weight[convti_sample(samples, k)];
+        if (t->dtype == CONVT_FLOAT32)
+            ((float *)t->weight)[k] = (float)weight;
+        else
+            ((double *)t->weight)[k] = weight;
+    }
+}
+
+/* Of a batch, for CONVT_REDUCE_MEAN_WITH_SAMPLE_WEIGHT. */
+static double weight_sum(const convt_trainer *t, convti_samples batch)
+{
+    double sum = 0;
+    for (int64_t k = 0; t->weight && k < batch.count; k++)
+        sum += t->cfg.data.sample_weight[convti_sample(batch, k)];
+    return sum;
+}
+
 static convt_status gather(convt_trainer *t, convti_samples samples)
 {
     const bool codes = t->cfg.codes.values.data;
     const int64_t *index = samples.order ? samples.order + samples.first : t->index;
     const convt_view x = leaf_view(t, t->x, samples.count, t->input);
-    const convt_view target = leaf_view(t, t->target, samples.count, t->output);
+    const convt_view target = leaf_view(t, t->target, samples.count, t->label);
     for (int64_t k = 0; !samples.order && k < samples.count; k++) t->index[k] = samples.first + k;
+    if (t->weight) gather_weights(t, samples);
     if (codes) convti_codes_gather(&t->cfg.codes, index, samples.count, x);
     convt_status status = t->cfg.data.gather(t->cfg.data.context, index, samples.count,
                                              codes ? CONVT_NONE : x, target);
@@ -41,16 +63,26 @@ static convt_status gather(convt_trainer *t, convti_samples samples)
     return CONVT_OK;
 }
 
+/* The whole batch that a leaf is a part of. */
+struct batch {
+    int64_t count;
+    double weight_sum;
+    bool slopes; /* wanted: of codes, or of weights too */
+};
+
 /* Loss of a leaf, activity regularization included, as its share of the batch's. */
-static convt_status leaf_loss(convt_trainer *t, int64_t n, int64_t batch, bool slopes,
+static convt_status leaf_loss(convt_trainer *t, int64_t n, const struct batch *batch,
                               convt_loss_value *value)
 {
-    const convt_const_view target = convt_read(leaf_view(t, t->target, n, t->output));
-    const convt_view dy = slopes ? leaf_view(t, t->dy, n, t->output) : CONVT_NONE;
+    const convt_const_view target = convt_read(leaf_view(t, t->target, n, t->label));
+    const convt_view dy = batch->slopes ? leaf_view(t, t->dy, n, t->output) : CONVT_NONE;
+    const convt_sample_weight weight = {
+        convt_read(leaf_view(t, t->weight, n, (convt_shape){1, 1, 1})), batch->weight_sum};
     convt_error err;
-    if (convt_loss(&t->cfg.loss, target, convt_model_output(t->cfg.model), batch, value, dy, &err))
+    if (convt_loss(&t->cfg.loss, target, convt_model_output(t->cfg.model),
+                   t->weight ? &weight : NULL, batch->count, value, dy, &err))
         return pass_on(t, &err);
-    value->loss += convt_model_activity_loss(t->cfg.model, (double)batch);
+    value->loss += convt_model_activity_loss(t->cfg.model, (double)batch->count);
     return CONVT_OK;
 }
 
@@ -62,18 +94,18 @@ static convt_view slopes_of_codes(const convt_trainer *t, int64_t done, int64_t 
     return leaf_view(t, convti_element(t->code_slopes, t->dtype, done * code), n, t->input);
 }
 
-static convt_status run_leaf(convt_trainer *t, convti_samples leaf, int64_t done, int64_t batch,
-                             bool slopes, convt_loss_value *value)
+static convt_status run_leaf(convt_trainer *t, convti_samples leaf, int64_t done,
+                             const struct batch *batch, convt_loss_value *value)
 {
     const convt_const_view x = convt_read(leaf_view(t, t->x, leaf.count, t->input));
     convt_status status = gather(t, leaf);
     if (status) return status;
     if (convt_model_forward(t->cfg.model, x)) return pass_on(t, convt_model_error(t->cfg.model));
-    status = leaf_loss(t, leaf.count, batch, slopes, value);
-    if (status || !slopes || !isfinite(value->loss)) return status;
+    status = leaf_loss(t, leaf.count, batch, value);
+    if (status || !batch->slopes || !isfinite(value->loss)) return status;
     if (convt_model_backward_data(t->cfg.model, x,
                                   convt_read(leaf_view(t, t->dy, leaf.count, t->output)),
-                                  slopes_of_codes(t, done, leaf.count), (double)batch))
+                                  slopes_of_codes(t, done, leaf.count), (double)batch->count))
         return pass_on(t, convt_model_error(t->cfg.model));
     return CONVT_OK;
 }
@@ -95,6 +127,7 @@ static convt_status run_leaves(convt_trainer *t, convti_samples batch, convti_pu
                                convt_loss_value *total)
 {
     convt_loss_value waiting[CONVTI_MOST_SLOTS] = {{0, 0}};
+    const struct batch whole = {batch.count, weight_sum(t, batch), purpose != CONVTI_EVALUATE};
     int64_t leaf = 0;
     for (int64_t done = 0; done < batch.count; done += t->leaf_size, leaf++) {
         const int64_t rest = batch.count - done;
@@ -102,8 +135,7 @@ static convt_status run_leaves(convt_trainer *t, convti_samples batch, convti_pu
         const convti_samples samples = {batch.order, batch.first + done,
                                         last ? rest : t->leaf_size};
         convt_loss_value value = {0, 0};
-        convt_status status =
-            run_leaf(t, samples, done, batch.count, purpose != CONVTI_EVALUATE, &value);
+        convt_status status = run_leaf(t, samples, done, &whole, &value);
         if (status) return status;
         if (purpose == CONVTI_TRAIN && !isfinite(value.loss)) {
             *total = value; /* nothing can make the sum finite again */
@@ -132,6 +164,6 @@ convt_status convti_batch(convt_trainer *t, convti_samples batch, convti_purpose
     if (purpose == CONVTI_LEARN_CODES) return CONVT_OK;
     if (convt_model_backward_weights(t->cfg.model))
         return pass_on(t, convt_model_error(t->cfg.model));
-    convt_sgd_step(t->cfg.sgd);
+    convti_sgd_apply(t->cfg.sgd, (convt_optional){false, 0}); /* nothing scaled the loss */
     return CONVT_OK;
 }

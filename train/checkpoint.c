@@ -1,6 +1,6 @@
 /*
- * What a run continues from, as named arrays: <layer>/kernel, <layer>/bias, sgd/velocity/<i> over
- * trainable parameters, sgd/iterations, epoch, batch, loss_sum, mse_sum (of the epoch under way),
+ * What a run continues from, as named arrays: <layer>/kernel, <layer>/bias, sgd/velocity/<i>,
+ * sgd/average/<i> and sgd/accumulator/<i> over trainable parameters, sgd/iterations, epoch, batch, loss_sum, mse_sum (of the epoch under way),
  * codes.
  */
 #include <math.h>
@@ -37,14 +37,16 @@ static void list_parameters(struct listing *list, const convt_model *model)
     }
 }
 
-static void list_velocities(struct listing *list, const convt_sgd *sgd)
+static void list_slots(struct listing *list, const convt_sgd *sgd)
 {
-    for (int i = 0; sgd->velocity && i < sgd->count; i++) {
-        convt_state scrap;
-        convt_view values = sgd->rows[i].value;
-        values.data = sgd->velocity[i];
-        convt_state *row = next_row(list, &scrap, values);
-        snprintf(row->name, sizeof row->name, "sgd/velocity/%d", i);
+    for (int slot = 0; slot < CONVTI_SLOTS; slot++) {
+        for (int i = 0; sgd->slot[slot] && i < sgd->count; i++) {
+            convt_state scrap;
+            convt_view values = sgd->rows[i].value;
+            values.data = sgd->slot[slot][i];
+            convt_state *row = next_row(list, &scrap, values);
+            snprintf(row->name, sizeof row->name, "sgd/%s/%d", convti_slot_name(slot), i);
+        }
     }
 }
 
@@ -71,7 +73,7 @@ int convt_trainer_state(convt_trainer *trainer, convt_state rows[], int room)
 {
     struct listing list = {rows, room, 0};
     list_parameters(&list, trainer->cfg.model);
-    list_velocities(&list, trainer->cfg.sgd);
+    list_slots(&list, trainer->cfg.sgd);
     list_counters(&list, trainer);
     if (trainer->cfg.codes.values.data) {
         convt_state scrap;

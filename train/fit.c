@@ -3,6 +3,7 @@
  *
  *     shuffle; every batch: step, on_batch; held-out samples; on_epoch
  *
+ * and behind the last one parameters become their averages, where the optimizer keeps such.
  * An epoch's order depends on the seed and its number alone, so a run continues from its counters
  * without the state of a generator. Means are those of Keras: over samples, of the losses of their
  * batches.
@@ -130,6 +131,7 @@ convt_status convt_fit(convt_trainer *trainer)
         if (!status) status = end_epoch(trainer);
         if (status) return status;
     }
+    if (trainer->cfg.epochs > 0) convt_sgd_finalize(trainer->cfg.sgd);
     return CONVT_OK;
 }
 

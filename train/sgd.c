@@ -1,9 +1,13 @@
 /*
  * SGD over a list of parameters, one step for all of them, as Keras' SGD:
  *
- *     weight decay, update (real/sgd.c), constraints, iterations += 1.
+ *     norms of the gradients, where they are clipped by one
+ *     every piece: gradient, weight decay, update, average (real/sgd.c)
+ *     constraints, iterations += 1
  *
- * The learning rate is the schedule's at the number of steps done. Velocities lie in one arena.
+ * The learning rate is the schedule's at the number of steps done. Velocities, averages and
+ * accumulators lie in one arena. Norms are summed in double, over a piece and then over the pieces
+ * in order.
  */
 #include "sgd.h"
 
@@ -16,56 +20,7 @@
 
 enum { PARALLEL_FROM = 4 }; /* pieces; below, waking the threads costs more than the update */
 
-/* ---- what is refused ------------------------------------------------------------------------- */
-
-static convt_status check_schedule(const convt_schedule *s, convt_error *err)
-{
-    switch ((int)s->kind) {
-    case CONVT_CONSTANT_RATE: return CONVT_OK;
-#define SCHEDULE(name, ...) case CONVT_##name:
-#include "convt/schedules.def"
-#undef SCHEDULE
-        break;
-    default:
-        return convti_fail(err, CONVT_INVALID_ARGUMENT, "schedule.kind",
-                           "there is no schedule number %d", (int)s->kind);
-    }
-    const struct {
-        const char *field;
-        double value;
-        bool fits;
-        const char *demand;
-    } checks[] = {
-        {"schedule.decay_steps", s->decay_steps, s->decay_steps > 0, "greater than 0"},
-        {"schedule.alpha", s->alpha, true, "finite"},
-        {"schedule.warmup_target", s->warmup_target.set ? s->warmup_target.value : 0, true,
-         "finite"},
-        {"schedule.warmup_steps", s->warmup_steps, s->warmup_steps >= 0, "0 or more"},
-    };
-    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
-        if (!isfinite(checks[i].value) || !checks[i].fits)
-            return convti_fail(err, CONVT_INVALID_ARGUMENT, checks[i].field, "must be %s, got %g",
-                               checks[i].demand, checks[i].value);
-    return CONVT_OK;
-}
-
-static convt_status check_config(const convt_sgd_config *cfg, convt_error *err)
-{
-    const double rate = cfg->learning_rate.value, decay = cfg->weight_decay.value;
-    if (cfg->learning_rate.set && !isfinite(rate))
-        return convti_fail(err, CONVT_INVALID_ARGUMENT, "learning_rate", "must be finite, got %g",
-                           rate);
-    if (!(cfg->momentum >= 0 && cfg->momentum <= 1))
-        return convti_fail(err, CONVT_INVALID_ARGUMENT, "momentum",
-                           "must be between 0 and 1, got %g", cfg->momentum);
-    if (cfg->weight_decay.set && !isfinite(decay))
-        return convti_fail(err, CONVT_INVALID_ARGUMENT, "weight_decay", "must be finite, got %g",
-                           decay);
-    if (cfg->threads < 0)
-        return convti_fail(err, CONVT_INVALID_ARGUMENT, "threads", "must be 0 or more, got %d",
-                           cfg->threads);
-    return check_schedule(&cfg->schedule, err);
-}
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static bool same_shape(convt_view a, convt_view b)
 {
@@ -96,42 +51,107 @@ static convt_status check_rows(const convt_parameter rows[], int count, convt_er
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-struct offsets {
-    size_t sgd, rows, velocity;
-};
-
-static int trainable_rows(const convt_parameter rows[], int count)
+static bool is_on(convt_optional clip)
 {
-    int trainable = 0;
-    for (int i = 0; i < count; i++) trainable += rows[i].trainable;
-    return trainable;
+    return clip.set && clip.value > 0;
 }
 
+static bool clips_by_norm(const convt_sgd_config *cfg)
+{
+    return is_on(cfg->clipnorm) || is_on(cfg->global_clipnorm);
+}
+
+static bool has_velocity(const convt_sgd_config *cfg)
+{
+    return cfg->momentum > 0;
+}
+
+static bool has_average(const convt_sgd_config *cfg)
+{
+    return cfg->use_ema;
+}
+
+static bool has_accumulator(const convt_sgd_config *cfg)
+{
+    return cfg->gradient_accumulation_steps > 0;
+}
+
+static const struct slot {
+    const char *name;
+    bool (*wanted)(const convt_sgd_config *cfg);
+} slots[CONVTI_SLOTS] = {
+    [CONVTI_VELOCITY] = {"velocity", has_velocity},
+    [CONVTI_AVERAGE] = {"average", has_average},
+    [CONVTI_ACCUMULATOR] = {"accumulator", has_accumulator},
+};
+
+const char *convti_slot_name(int slot)
+{
+    return slots[slot].name;
+}
+
+struct offsets {
+    size_t sgd, rows, clips, squares, slot[CONVTI_SLOTS];
+};
+
+/* Everything but the slots' tensors. */
 static struct offsets measure(const convt_sgd_config *cfg, const convt_parameter rows[], int count,
                               convti_size *size)
 {
-    const int trainable = trainable_rows(rows, count);
+    int64_t trainable = 0, pieces = 0;
+    for (int i = 0; i < count; i++) {
+        if (!rows[i].trainable) continue;
+        trainable++;
+        pieces += convti_piece_count(&rows[i], 1);
+    }
     struct offsets at;
     at.sgd = convti_size_add(size, 1, sizeof(convt_sgd));
     at.rows = convti_size_add(size, trainable, sizeof(convt_parameter));
-    at.velocity = convti_size_add(size, cfg->momentum > 0 ? trainable : 0, sizeof(void *));
+    at.clips = convti_size_add(size, clips_by_norm(cfg) ? trainable : 0, sizeof(convti_clip));
+    at.squares = convti_size_add(size, clips_by_norm(cfg) ? pieces : 0, sizeof(double));
+    for (int s = 0; s < CONVTI_SLOTS; s++)
+        at.slot[s] = convti_size_add(size, slots[s].wanted(cfg) ? trainable : 0, sizeof(void *));
     return at;
 }
 
-/* Adds (and, where sgd is given, clears) the velocities of the trainable rows. */
-static void add_velocities(convt_sgd *sgd, const convt_parameter rows[], int count,
-                           convti_size *size)
+/* Adds (and, where tensors is given, places and clears) a tensor for every trainable row. */
+static void add_tensors(const convti_arena *arena, void **tensors, const convt_parameter rows[],
+                        int count, convti_size *size)
 {
     for (int i = 0, kept = 0; i < count; i++) {
         if (!rows[i].trainable) continue;
         const size_t element = convti_element_bytes(rows[i].value.dtype);
         const size_t at = convti_size_add(size, convti_elements(&rows[i]), element);
-        if (sgd) {
-            sgd->velocity[kept] = convti_arena_at(&sgd->arena, at);
-            memset(sgd->velocity[kept], 0, (size_t)convti_elements(&rows[i]) * element);
+        if (tensors) {
+            tensors[kept] = convti_arena_at(arena, at);
+            memset(tensors[kept], 0, (size_t)convti_elements(&rows[i]) * element);
         }
         kept++;
     }
+}
+
+static convt_sgd *move_in(const convti_arena *arena, const struct offsets *at,
+                          const convt_sgd_config *cfg, const convt_parameter rows[], int count,
+                          convti_size *size)
+{
+    convt_sgd *sgd = convti_arena_at(arena, at->sgd);
+    *sgd = (convt_sgd){
+        .arena = *arena,
+        .cfg = *cfg,
+        .threads = cfg->threads ? cfg->threads : omp_get_max_threads(),
+        .rows = convti_arena_at(arena, at->rows),
+        .clips = clips_by_norm(cfg) ? convti_arena_at(arena, at->clips) : NULL,
+        .squares = clips_by_norm(cfg) ? convti_arena_at(arena, at->squares) : NULL,
+    };
+    for (int i = 0; i < count; i++)
+        if (rows[i].trainable) sgd->rows[sgd->count++] = rows[i];
+    for (int s = 0; s < CONVTI_SLOTS; s++) {
+        if (!slots[s].wanted(cfg)) continue;
+        sgd->slot[s] = convti_arena_at(arena, at->slot[s]);
+        add_tensors(arena, sgd->slot[s], rows, count, size);
+    }
+    sgd->pieces = convti_piece_count(sgd->rows, sgd->count);
+    return sgd;
 }
 
 convt_status convt_sgd_create(convt_sgd **out, const convt_sgd_config *cfg,
@@ -141,35 +161,23 @@ convt_status convt_sgd_create(convt_sgd **out, const convt_sgd_config *cfg,
     if (!out) return convti_fail(err, CONVT_INVALID_ARGUMENT, "sgd", "is NULL");
     *out = NULL;
     if (!cfg) return convti_fail(err, CONVT_INVALID_ARGUMENT, "cfg", "is NULL");
-    convt_status status = check_config(cfg, err);
+    convt_status status = convti_sgd_check(cfg, "schedule", err);
     if (!status) status = check_rows(rows, count, err);
     if (status) return status;
 
     convti_size size = {0};
     const struct offsets at = measure(cfg, rows, count, &size);
     convti_size end = size;
-    if (cfg->momentum > 0) add_velocities(NULL, rows, count, &end);
+    for (int s = 0; s < CONVTI_SLOTS; s++)
+        if (slots[s].wanted(cfg)) add_tensors(NULL, NULL, rows, count, &end);
     convti_arena arena;
     if (end.overflow)
         return convti_fail(err, CONVT_TOO_LARGE, "rows",
-                           "the velocities exceed what can be addressed");
+                           "the optimizer's tensors exceed what can be addressed");
     if (!convti_arena_take(&arena, &cfg->allocator, &end))
         return convti_fail(err, CONVT_NO_MEMORY, "rows", "the optimizer needs %zu bytes",
                            convti_size_total(&end));
-
-    convt_sgd *sgd = convti_arena_at(&arena, at.sgd);
-    *sgd = (convt_sgd){
-        .arena = arena,
-        .cfg = *cfg,
-        .threads = cfg->threads ? cfg->threads : omp_get_max_threads(),
-        .rows = convti_arena_at(&arena, at.rows),
-        .velocity = cfg->momentum > 0 ? convti_arena_at(&arena, at.velocity) : NULL,
-    };
-    for (int i = 0; i < count; i++)
-        if (rows[i].trainable) sgd->rows[sgd->count++] = rows[i];
-    if (sgd->velocity) add_velocities(sgd, rows, count, &size);
-    sgd->pieces = convti_piece_count(sgd->rows, sgd->count);
-    *out = sgd;
+    *out = move_in(&arena, &at, cfg, rows, count, &size);
     return CONVT_OK;
 }
 
@@ -178,35 +186,142 @@ void convt_sgd_destroy(convt_sgd *sgd)
     if (sgd) convti_arena_release(&sgd->arena);
 }
 
+/* ---- pieces ---------------------------------------------------------------------------------- */
+
+static const struct real_code {
+    double (*squares)(const convti_sgd_rule *rule, const convti_sgd_piece *piece);
+    void (*advance)(const convti_sgd_rule *rule, const convti_sgd_piece *piece);
+} real_codes[] = {
+    [CONVT_FLOAT32] = {convti_sgd_squares_f32, convti_sgd_advance_f32},
+    [CONVT_FLOAT64] = {convti_sgd_squares_f64, convti_sgd_advance_f64},
+};
+
+static convti_sgd_piece piece_at(const convt_sgd *sgd, int64_t index, const struct real_code **code)
+{
+    const convti_piece cut = convti_piece_at(sgd->rows, index);
+    const convt_parameter *row = &sgd->rows[cut.row];
+    const convt_dtype dtype = row->value.dtype;
+    convti_sgd_piece piece = {
+        .count = cut.count,
+        .w = convti_element(row->value.data, dtype, cut.first),
+        .g = convti_element(row->gradient.data, dtype, cut.first),
+        .clip = sgd->clips ? &sgd->clips[cut.row] : NULL,
+    };
+    for (int s = 0; s < CONVTI_SLOTS; s++)
+        if (sgd->slot[s]) piece.slot[s] = convti_element(sgd->slot[s][cut.row], dtype, cut.first);
+    *code = &real_codes[dtype];
+    return piece;
+}
+
+static void sum_squares(convt_sgd *sgd, const convti_sgd_rule *rule)
+{
+    const int64_t pieces = sgd->pieces;
+#pragma omp parallel for schedule(static) num_threads(sgd->threads) if (pieces >= PARALLEL_FROM)
+    for (int64_t i = 0; i < pieces; i++) {
+        const struct real_code *code;
+        const convti_sgd_piece piece = piece_at(sgd, i, &code);
+        sgd->squares[i] = code->squares(rule, &piece);
+    }
+}
+
+static void advance(convt_sgd *sgd, const convti_sgd_rule *rule)
+{
+    const int64_t pieces = sgd->pieces;
+#pragma omp parallel for schedule(static) num_threads(sgd->threads) if (pieces >= PARALLEL_FROM)
+    for (int64_t i = 0; i < pieces; i++) {
+        const struct real_code *code;
+        const convti_sgd_piece piece = piece_at(sgd, i, &code);
+        code->advance(rule, &piece);
+    }
+}
+
+/* ---- clipping by a norm ---------------------------------------------------------------------- */
+
+/* Of one row: g * c / max(norm, c), where a norm that is NaN wins. */
+static convti_clip clip_row(double squares, double c)
+{
+    const double norm = sqrt(squares);
+    return (convti_clip){c, norm <= c ? c : norm};
+}
+
+/* Of all rows: g * c * min(1 / norm, 1 / c), and NaN for everything where the norm is no number or
+ * infinite. */
+static convti_clip clip_all(double squares, double c)
+{
+    const double norm = sqrt(squares);
+    return (convti_clip){c * fmin(1 / norm, 1 / c) + (norm - norm), 1};
+}
+
+static void find_clips(convt_sgd *sgd, const convti_sgd_rule *rule)
+{
+    const double *squares = sgd->squares;
+    double all = 0;
+    sum_squares(sgd, rule);
+    for (int r = 0; r < sgd->count; r++) {
+        double sum = 0;
+        for (int64_t i = convti_piece_count(&sgd->rows[r], 1); i > 0; i--) sum += *squares++;
+        sgd->clips[r] = clip_row(sum, sgd->cfg.clipnorm.value);
+        all += sum;
+    }
+    for (int r = 0; r < sgd->count && is_on(sgd->cfg.global_clipnorm); r++)
+        sgd->clips[r] = clip_all(all, sgd->cfg.global_clipnorm.value);
+}
+
 /* ---- the step -------------------------------------------------------------------------------- */
 
-static void update_piece(const convt_sgd *sgd, const convti_sgd_rule *rule, int64_t index)
+/* Schedules see calls; averages see updates, as Keras' `iterations` counts them. */
+static convti_sgd_rule rule_of(const convt_sgd *sgd, convt_optional loss_scale)
 {
-    const convti_piece piece = convti_piece_at(sgd->rows, index);
-    const convt_parameter *row = &sgd->rows[piece.row];
-    const convt_dtype dtype = row->value.dtype;
-    void *w = convti_element(row->value.data, dtype, piece.first);
-    const void *g = convti_element(row->gradient.data, dtype, piece.first);
-    void *v = sgd->velocity ? convti_element(sgd->velocity[piece.row], dtype, piece.first) : NULL;
-    if (dtype == CONVT_FLOAT32)
-        convti_sgd_update_f32(rule, piece.count, w, g, v);
-    else
-        convti_sgd_update_f64(rule, piece.count, w, g, v);
+    const convt_sgd_config *cfg = &sgd->cfg;
+    const int64_t steps = has_accumulator(cfg) ? cfg->gradient_accumulation_steps : 1;
+    const int64_t calls = convt_sgd_iterations(sgd), updates = calls / steps;
+    const int64_t frequency = cfg->use_ema ? cfg->ema_overwrite_frequency : 0;
+    const double ema_momentum = cfg->ema_momentum.set ? cfg->ema_momentum.value : 0.99;
+    return (convti_sgd_rule){
+        .updates = (calls + 1) % steps == 0,
+        .overwrites = frequency > 0 && (updates + 1) % frequency == 0,
+        .loss_scale = loss_scale,
+        .clipvalue = {is_on(cfg->clipvalue), cfg->clipvalue.value},
+        .weight_decay = cfg->weight_decay,
+        .steps = (double)steps,
+        .rate = convt_sgd_learning_rate(sgd),
+        .momentum = cfg->momentum,
+        .ema_momentum = updates > 0 ? ema_momentum : 0,
+        .nesterov = cfg->nesterov,
+    };
+}
+
+static void touch(const convt_parameter *row)
+{
+    if (row->version) *row->version += 1;
+}
+
+void convti_sgd_apply(convt_sgd *sgd, convt_optional loss_scale)
+{
+    const convti_sgd_rule rule = rule_of(sgd, loss_scale);
+    if (sgd->clips && rule.updates) find_clips(sgd, &rule);
+    advance(sgd, &rule);
+    for (int i = 0; i < sgd->count; i++) {
+        convt_constraint_apply(&sgd->rows[i]);
+        if (rule.updates || rule.overwrites) touch(&sgd->rows[i]);
+    }
+    sgd->iterations += 1;
 }
 
 void convt_sgd_step(convt_sgd *sgd)
 {
-    const convti_sgd_rule rule = {convt_sgd_learning_rate(sgd), sgd->cfg.momentum,
-                                  sgd->cfg.nesterov, sgd->cfg.weight_decay};
-    const int64_t pieces = sgd->pieces;
-#pragma omp parallel for schedule(static) num_threads(sgd->threads) if (pieces >= PARALLEL_FROM)
-    for (int64_t i = 0; i < pieces; i++) update_piece(sgd, &rule, i);
+    convti_sgd_apply(sgd, sgd->cfg.loss_scale_factor);
+}
 
+void convt_sgd_finalize(convt_sgd *sgd)
+{
+    if (!sgd->cfg.use_ema || convt_sgd_iterations(sgd) == 0) return;
     for (int i = 0; i < sgd->count; i++) {
-        convt_constraint_apply(&sgd->rows[i]);
-        if (sgd->rows[i].version) *sgd->rows[i].version += 1;
+        const convt_parameter *row = &sgd->rows[i];
+        memcpy(row->value.data, sgd->slot[CONVTI_AVERAGE][i],
+               (size_t)convti_elements(row) * convti_element_bytes(row->value.dtype));
+        touch(row);
     }
-    sgd->iterations += 1;
 }
 
 int64_t convt_sgd_iterations(const convt_sgd *sgd)

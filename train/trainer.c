@@ -11,9 +11,9 @@
 
 enum { WAITING_BYTES = 16 << 20 }; /* of parameters that all leaves of a batch may come to */
 
-int64_t convt_leaf_size(int64_t batch_size, size_t parameter_bytes)
+int64_t convt_leaf_size(convt_loss_kind loss, int64_t batch_size, size_t parameter_bytes)
 {
-    int64_t leaves = CONVTI_MOST_LEAVES;
+    int64_t leaves = convti_loss_of_batch(loss) ? 1 : CONVTI_MOST_LEAVES;
     while (leaves > 1 && parameter_bytes > WAITING_BYTES / (size_t)leaves) leaves /= 2;
     return batch_size > 0 ? (batch_size - 1) / leaves + 1 : 1;
 }
@@ -49,6 +49,10 @@ static convt_status check_config(const convt_trainer_config *cfg, convt_error *e
         return convti_fail(err, CONVT_INVALID_ARGUMENT, "model.inference",
                            "the model was created for forward only");
     convt_status status = check_numbers(cfg, err);
+    if (!status && cfg->codes.values.data && cfg->loss.reduction != CONVT_REDUCE_MEAN)
+        return convti_fail(err, CONVT_INVALID_ARGUMENT, "loss.reduction",
+                           "must be the mean where codes are learned, got number %d",
+                           (int)cfg->loss.reduction);
     if (!status && cfg->codes.values.data)
         status = convti_codes_check(&cfg->codes, cfg->data.count, first->dtype, first->input, err);
     return status;
@@ -80,7 +84,8 @@ static convt_status cut(convt_trainer *t, convt_error *err)
                            "%g of %lld samples leaves none to %s", t->cfg.validation_split,
                            (long long)count, t->held_out ? "train" : "validate");
     t->batches = (t->train_count - 1) / t->cfg.batch_size + 1;
-    t->leaf_size = convt_leaf_size(t->cfg.batch_size, parameter_bytes(t->cfg.model));
+    t->leaf_size =
+        convt_leaf_size(t->cfg.loss.kind, t->cfg.batch_size, parameter_bytes(t->cfg.model));
     const int64_t largest = t->leaf_size < count ? t->leaf_size : count;
     const int64_t max_batch = convt_layer_config(convt_model_layer(t->cfg.model, 0))->max_batch;
     if (max_batch < largest)
@@ -118,7 +123,9 @@ static void lay_out_buffers(convt_trainer *t, convti_arena *arena, convti_size *
     t->order = place(arena, size, t->train_count, sizeof *t->order);
     t->index = place(arena, size, leaf, sizeof *t->index);
     t->x = place(arena, size, elements(leaf, t->input), real);
-    t->target = place(arena, size, elements(leaf, t->output), real);
+    t->target = place(arena, size, elements(leaf, t->label), real);
+    t->weight = place(arena, size, t->cfg.data.sample_weight ? leaf : 0, real);
+    if (!t->cfg.data.sample_weight) t->weight = NULL;
     t->dy = place(arena, size, elements(leaf, t->output), real);
     t->code_slopes = place(arena, size, elements(batch, t->input), real);
     if (batch == 0) t->code_slopes = NULL;
@@ -180,6 +187,8 @@ static convt_status plan(convt_trainer *t, const convt_trainer_config *cfg, conv
         .tree.threads = first->threads ? first->threads : omp_get_max_threads(),
     };
     if (t->cfg.loss.threads == 0) t->cfg.loss.threads = t->tree.threads;
+    t->cfg.loss.data_format = first->data_format;
+    t->label = convti_target_shape(&t->cfg.loss, t->output);
     return cut(t, err);
 }
 

@@ -11,13 +11,14 @@ struct convt_trainer {
     convt_error error;
     convt_trainer_config cfg; /* with defaults filled in */
     convt_dtype dtype;
-    convt_shape input, output;
-    int64_t train_count, held_out; /* samples 0 .. train_count, and the last ones */
+    convt_shape input, output, label; /* label: of a target, see convti_target_shape */
+    int64_t train_count, held_out;    /* samples 0 .. train_count, and the last ones */
     int64_t leaf_size, batches;
 
     int64_t *order;   /* of the training samples in this epoch */
     int64_t *index;   /* of a leaf that follows no order */
     void *x, *target; /* of one leaf */
+    void *weight;     /* of the samples of a leaf; NULL: all 1 */
     void *dy;
     void *code_slopes; /* dx of a whole batch; NULL without codes */
     convti_tree tree;

@@ -57,12 +57,20 @@ typedef struct convt_optional_hw {
     int64_t h, w;
 } convt_optional_hw;
 
+/* Rows and columns cut from each side. Written CONVT_SET_SIDES(top, bottom, left, right). */
+typedef struct convt_optional_sides {
+    bool set;
+    int64_t top, bottom, left, right;
+} convt_optional_sides;
+
 #ifdef __cplusplus
 #define CONVT_SET(v) (convt_optional{true, (double)(v)})
 #define CONVT_SET_HW(h, w) (convt_optional_hw{true, (h), (w)})
+#define CONVT_SET_SIDES(t, b, l, r) (convt_optional_sides{true, (t), (b), (l), (r)})
 #else
 #define CONVT_SET(v) ((convt_optional){true, (double)(v)})
 #define CONVT_SET_HW(h, w) ((convt_optional_hw){true, (h), (w)})
+#define CONVT_SET_SIDES(t, b, l, r) ((convt_optional_sides){true, (t), (b), (l), (r)})
 #endif
 
 typedef struct convt_shape {
@@ -78,8 +86,8 @@ typedef enum convt_data_format {
 /* Activations: rows of activations.def, then CONVT_CUSTOM_ACTIVATION. */
 typedef enum convt_activation_kind {
 #define ACTIVATION(name, number, ...) CONVT_##name = number,
+#define AXIS_ACTIVATION(name, number, ...) CONVT_##name = number,
 #include "activations.def"
-#undef ACTIVATION
     CONVT_CUSTOM_ACTIVATION = 1000
 } convt_activation_kind;
 
@@ -95,11 +103,18 @@ typedef struct convt_activation_callbacks {
     void *context;
 } convt_activation_callbacks;
 
-/* Defaults: relu negative_slope 0, max_value infinite, threshold 0; leaky_relu negative_slope 0.2;
- * elu alpha 1. */
+/*
+ * An activation and its arguments, by Keras' names; which row takes which, and their defaults, stand
+ * in activations.def: relu negative_slope 0, max_value infinite, threshold 0; leaky_relu
+ * negative_slope 0.2; elu and celu alpha 1; squareplus b 4; soft_shrink and hard_shrink threshold
+ * 0.5; gelu approximate 0 (1: the tanh form); threshold needs threshold and default_value.
+ * softmax, log_softmax, sparsemax and glu work along the last axis of memory, as Keras applies them:
+ * channels, or the width where channels come first. glu halves that axis, which must be even.
+ */
 typedef struct convt_activation {
     convt_activation_kind kind;
-    convt_optional negative_slope, max_value, threshold, alpha;
+#define ACTIVATION_ARGUMENT(name, range) convt_optional name;
+#include "activations.def"
     convt_activation_callbacks custom;
 } convt_activation;
 
@@ -123,18 +138,31 @@ typedef enum convt_distribution {
     CONVT_UNIFORM_DISTRIBUTION = 2
 } convt_distribution;
 
+/* Axes of a tensor: negative ones count from the end. Kernels have rank 4, biases rank 1. count 0 is
+ * the default of the field, CONVT_NO_AXES an empty list (every element by itself), CONVT_ALL_AXES
+ * None (the whole tensor; of constraints). */
+typedef struct convt_axes {
+    int count;
+    int axis[4];
+} convt_axes;
+enum { CONVT_NO_AXES = -1, CONVT_ALL_AXES = -2 };
+
 /*
- * Fans are Keras' for the shape (kh, kw, filters, in): fan_in = kh*kw*filters, fan_out = kh*kw*in.
- * `seed` unset: derived from convt_config.seed, differently for kernel and bias. The streams are
- * this library's own (no backend's values are copied).
+ * Fans are Keras' for the shape (kh, kw, filters, in): fan_in = kh*kw*filters, fan_out = kh*kw*in;
+ * where input_axes and output_axes are both given, the products over those axes. `seed` unset:
+ * derived from convt_config.seed, differently for kernel and bias. The streams are this library's
+ * own (no backend's values are copied). orthogonal is for kernels alone: the kernel as a matrix of
+ * kh*kw*filters rows and `in` columns has orthonormal columns, or rows where it has fewer of them.
  */
 typedef struct convt_initializer {
     convt_initializer_kind kind;
     convt_optional seed;
-    convt_optional value;          /* constant: 0 */
-    convt_optional mean, stddev;   /* random_normal: 0, 0.05 */
-    convt_optional minval, maxval; /* random_uniform: -0.05, 0.05 */
-    convt_optional scale;          /* variance_scaling: 1 */
+    convt_optional value;               /* constant: 0 */
+    convt_optional mean, stddev;        /* random_normal, truncated_normal: 0, 0.05 */
+    convt_optional minval, maxval;      /* random_uniform: -0.05, 0.05 */
+    convt_optional scale;               /* variance_scaling: 1 */
+    convt_optional gain;                /* orthogonal: 1 */
+    convt_axes input_axes, output_axes; /* of all that scale by fans: None */
     convt_fan_mode mode;
     convt_distribution distribution;
     void (*fill)(void *context,
@@ -168,15 +196,8 @@ typedef enum convt_constraint_kind {
     CONVT_CUSTOM_CONSTRAINT = 1000
 } convt_constraint_kind;
 
-/* Axes of a norm: count 0 is Keras' default, axis 0; negative axes count from the end. Kernels have
- * rank 4, biases rank 1. */
-typedef struct convt_axes {
-    int count;
-    int axis[4];
-} convt_axes;
-
-/* Defaults: max_norm max_value 2; min_max_norm min_value 0, max_value 1, rate 1. custom: `apply`
- * changes w, on one thread. */
+/* Defaults: axis 0 (count 0), Keras' own; max_norm max_value 2; min_max_norm min_value 0, max_value 1,
+ * rate 1. An infinite bound (Keras' None) does not bind. custom: `apply` changes w, on one thread. */
 typedef struct convt_constraint {
     convt_constraint_kind kind;
     convt_axes axis;
@@ -212,6 +233,17 @@ typedef struct convt_config {
     convt_regularizer kernel_regularizer, bias_regularizer, activity_regularizer;
     convt_constraint kernel_constraint, bias_constraint;
     bool frozen; /* trainable=False: no weight regularization, no update */
+
+    /*
+     * Beyond Keras, off by default (docs/mapping.md has PyTorch's and ONNX' arguments):
+     * strides_with_dilation allows both above 1 in one layer. explicit_padding takes the place of
+     * padding, which must stay CONVT_VALID: what is cut from the natural output, 0 or more each,
+     *     out = (in - 1) * stride + (kernel - 1) * dilation + 1 - begin - end + output_padding
+     * where output_padding (None: 0) must be less than stride or dilation, whichever is larger.
+     */
+    bool strides_with_dilation;
+    convt_optional_sides explicit_padding;
+
     convt_dtype dtype;
     bool inference; /* forward only: no gradient buffers; backward is refused */
     int threads;    /* 0: the OpenMP maximum at creation */
@@ -273,9 +305,9 @@ CONVT_API size_t convt_layer_bytes(const convt_layer *layer);
  */
 CONVT_API convt_status convt_forward(convt_layer *layer, convt_const_view x, convt_view y);
 
-/* The same, and keeps the pre-activation in z (shape of y) for convt_backward_data of an activation
- * that needs it. z may be CONVT_NONE, and may be the same memory as y where the activation is
- * linear. */
+/* The same, and keeps the pre-activation in z (the shape of y; under glu twice as long in the last
+ * axis of memory) for convt_backward_data of an activation that needs it. z may be CONVT_NONE, and
+ * may be the same memory as y where the activation is linear. */
 CONVT_API convt_status convt_forward_z(convt_layer *layer, convt_const_view x, convt_view z,
                                        convt_view y);
 

@@ -113,8 +113,15 @@ typedef struct convt_spec {
     void *storage;
 } convt_spec;
 
-/* From Keras JSON: a Sequential object, a list of layers, or one layer (get_config() dict or
- * serialized object). */
+/*
+ * From Keras JSON: a Sequential object, a list of layers, or one layer (get_config() dict or
+ * serialized object). What Keras' constructor refuses is refused, in its order, and what it builds
+ * no layer with; the rest is for convt_layer_create to check. An object "convt" within a layer's
+ * config says what Keras has no words for, all of it optional:
+ *
+ *     "convt": {"strides_with_dilation": true, "explicit_padding": [[top, bottom], [left, right]],
+ *               "activation_arguments": {"alpha": 0.5}}
+ */
 CONVT_API convt_status convt_spec_parse(const char *json, convt_spec *spec, convt_error *err);
 /* From an .npz with config.json inside, or a .json file. */
 CONVT_API convt_status convt_spec_read(const char *path, convt_spec *spec, convt_error *err);
@@ -125,6 +132,10 @@ CONVT_API void convt_spec_free(convt_spec *spec);
 CONVT_API convt_status convt_spec_write(const convt_config layers[], int count, char **json,
                                         convt_error *err);
 
+/* One layer as its get_config() in Keras (malloc'ed, indented). Callbacks are refused; so are seeds
+ * beyond 32 bits. */
+CONVT_API convt_status convt_config_write(const convt_config *cfg, char **json, convt_error *err);
+
 /* Copies the spec's weights into a model made from it; every layer must be there with its shape, or
  * none at all. */
 CONVT_API convt_status convt_spec_load_weights(const convt_spec *spec, convt_model *model,
@@ -134,6 +145,20 @@ CONVT_API convt_status convt_spec_load_weights(const convt_spec *spec, convt_mod
  * own, or with another activation than the one trained). */
 CONVT_API convt_status convt_model_save(const char *path, convt_model *model,
                                         const convt_config layers[], convt_error *err);
+
+/* ---- optimizers ------------------------------------------------------------------------------ */
+
+/*
+ * Keras' SGD: optimizer.get_config() or the serialized optimizer, its schedule within. Missing keys
+ * are defaults; threads and allocator become zero. What Keras refuses is refused, by its place:
+ * "learning_rate.decay_steps". On failure *sgd stays as it is. Keras computes a schedule whose
+ * initial_learning_rate is an integer in integers; here it is a number as any other.
+ */
+CONVT_API convt_status convt_sgd_parse(const char *json, convt_sgd_config *sgd, convt_error *err);
+CONVT_API convt_status convt_sgd_read(const char *path, convt_sgd_config *sgd, convt_error *err);
+
+/* What SGD.from_config accepts, with every key of get_config() (malloc'ed, indented). */
+CONVT_API convt_status convt_sgd_write(const convt_sgd_config *sgd, char **json, convt_error *err);
 
 #ifdef __cplusplus
 }

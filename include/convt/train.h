@@ -2,7 +2,7 @@
  * Training: a model (a chain of layers in one arena), losses, SGD and the loop over them.
  *
  *     convt_model_forward (model, x);                      // y = the chain of layers
- *     convt_loss(&loss, target, convt_model_output(model), n, &value, dy);
+ *     convt_loss(&loss, target, convt_model_output(model), NULL, n, &value, dy, &err);
  *     convt_model_backward(model, x, dy, CONVT_NONE);      // every dw, db
  *     convt_sgd_step(sgd);                                 // update, then constraints
  *
@@ -78,13 +78,25 @@ CONVT_API int convt_model_parameters(convt_model *model, convt_parameter rows[])
 typedef enum convt_loss_kind {
     CONVT_DEFAULT_LOSS = 0, /* mean_squared_error */
 #define LOSS(name, number, ...) CONVT_##name = number,
+#define SUM_LOSS(name, number, ...) CONVT_##name = number,
+#define AXIS_LOSS(name, number, ...) CONVT_##name = number,
+#define BATCH_LOSS(name, number, ...) CONVT_##name = number,
 #include "losses.def"
-#undef LOSS
     CONVT_CUSTOM_LOSS = 1000
 } convt_loss_kind;
 
+/* Keras' reduction of the values of all positions (a position is a place of every axis of memory but
+ * the last). MEAN is sum_over_batch_size, or "mean". */
+typedef enum convt_reduction {
+    CONVT_REDUCE_MEAN = 0,
+    CONVT_REDUCE_SUM = 1,
+    CONVT_REDUCE_MEAN_WITH_SAMPLE_WEIGHT = 2
+} convt_reduction;
+
 /*
- * from_logits: predictions are logits (Keras' from_logits; binary_crossentropy only).
+ * A loss and its arguments by Keras' names; losses.def says which row takes which, and defaults.
+ * from_logits: predictions are logits (the crossentropies). label_smoothing in [0, 1].
+ * data_format says which axis of memory is the last, over which Keras' losses reduce.
  * sigmoid_output: predictions are logits of a model whose output is their sigmoid: the loss is
  * computed from the logits, the squared error from the sigmoid. It goes with every loss, by the
  * chain rule where a loss has no form of its own over logits, and makes from_logits redundant.
@@ -95,25 +107,45 @@ typedef struct convt_loss_config {
     convt_loss_kind kind;
     bool from_logits;
     bool sigmoid_output;
+    convt_reduction reduction;
+    convt_data_format data_format;
+#define LOSS_ARGUMENT(name, range) convt_optional name;
+#include "losses.def"
     double (*element)(void *context, double target, double prediction, double *derivative);
     void *context;
     int threads; /* 0: the OpenMP maximum */
 } convt_loss_config;
 
-/* Means over all elements of a batch: of the loss, and of the squared error of the outputs. */
+/*
+ * Sample weights: values is (n, 1, 1, 1), one a sample, or one a position: the shape of prediction
+ * with 1 in place of the last axis of memory; its dtype is that of prediction. `sum` is that of the
+ * whole batch's weights, for CONVT_REDUCE_MEAN_WITH_SAMPLE_WEIGHT; 0: the sum of the values given.
+ * A sum of 0 gives a loss of 0. The one value of a BATCH_LOSS is multiplied with every weight, and
+ * that is reduced, as Keras does.
+ */
+typedef struct convt_sample_weight {
+    convt_const_view values;
+    double sum;
+} convt_sample_weight;
+
+/* The loss of a batch as its reduction says, and the mean over all elements of the squared error of
+ * the outputs (of class numbers: against their one-hot vectors). */
 typedef struct convt_loss_value {
     double loss;
     double mse;
 } convt_loss_value;
 
 /*
- * Adds up loss and squared error of n samples of a batch of `batch` samples: *value = sums / (batch
- * * h * w * c), so values of the chunks of a batch add up to that of the batch. dy (shape of
- * prediction; CONVT_NONE: not wanted) is overwritten with the gradient of value->loss. Errors:
- * CONVT_INVALID_ARGUMENT, CONVT_INVALID_SHAPE; *err may be NULL.
+ * Adds up loss and squared error of n samples of a batch of `batch` samples, so that values of the
+ * chunks of a batch add up to that of the batch (BATCH_LOSS rows, which are no sums over samples,
+ * take whole batches only: n = batch). target has the shape of prediction, or, for
+ * sparse_categorical_crossentropy, 1 in place of the last axis of memory. sample_weight NULL: all 1.
+ * dy (shape of prediction; CONVT_NONE: not wanted) is overwritten with the gradient of value->loss.
+ * Errors: CONVT_INVALID_ARGUMENT, CONVT_INVALID_SHAPE; *err may be NULL.
  */
 CONVT_API convt_status convt_loss(const convt_loss_config *loss, convt_const_view target,
-                                  convt_const_view prediction, int64_t batch,
+                                  convt_const_view prediction,
+                                  const convt_sample_weight *sample_weight, int64_t batch,
                                   convt_loss_value *value, convt_view dy, convt_error *err);
 
 /* ---- SGD ------------------------------------------------------------------------------------- */
@@ -122,26 +154,41 @@ typedef enum convt_schedule_kind {
     CONVT_CONSTANT_RATE = 0,
 #define SCHEDULE(name, number, ...) CONVT_##name = number,
 #include "schedules.def"
-#undef SCHEDULE
 } convt_schedule_kind;
 
-/* Keras' CosineDecay(learning_rate, decay_steps, alpha, warmup_target, warmup_steps); steps are
- * optimizer steps. */
+enum { CONVT_MOST_BOUNDARIES = 64 };
+
+/* A schedule and its arguments by Keras' names (schedules.def: which row takes which, and defaults);
+ * switches (staircase, cycle) are 0 or 1. Steps are calls of convt_sgd_step, counted from 0. */
 typedef struct convt_schedule {
     convt_schedule_kind kind;
-    double decay_steps;
-    double alpha;
-    convt_optional warmup_target;
-    double warmup_steps;
+#define SCHEDULE_ARGUMENT(name, range) convt_optional name;
+#include "schedules.def"
+    /* piecewise_constant_decay: values[i] up to and including step boundaries[i], then
+     * values[boundary_count]; learning_rate is not used */
+    int boundary_count;
+    double boundaries[CONVT_MOST_BOUNDARIES], values[CONVT_MOST_BOUNDARIES + 1];
 } convt_schedule;
 
-/* Keras' SGD. learning_rate defaults to 0.01 and is the schedule's initial rate. */
+/*
+ * Keras' SGD. learning_rate defaults to 0.01 and is the schedule's initial rate. At most one of
+ * clipnorm, clipvalue and global_clipnorm may be set (0: off); ema_momentum defaults to 0.99;
+ * ema_overwrite_frequency 0 is None; gradient_accumulation_steps 0 is None, else 2 or more.
+ * loss_scale_factor says that gradients are those of loss_scale_factor * loss; convt_fit, as Keras'
+ * fit, sees to that itself.
+ */
 typedef struct convt_sgd_config {
     convt_optional learning_rate;
     convt_schedule schedule;
     double momentum; /* in [0, 1] */
     bool nesterov;
     convt_optional weight_decay;
+    convt_optional clipnorm, clipvalue, global_clipnorm;
+    bool use_ema;
+    convt_optional ema_momentum;
+    int64_t ema_overwrite_frequency;
+    convt_optional loss_scale_factor;
+    int64_t gradient_accumulation_steps;
     int threads;
     convt_allocator allocator;
 } convt_sgd_config;
@@ -155,13 +202,19 @@ CONVT_API convt_status convt_sgd_create(convt_sgd **sgd, const convt_sgd_config 
 CONVT_API void convt_sgd_destroy(convt_sgd *sgd);
 
 /*
- * One step, in Keras' order: w -= w * weight_decay * rate; then w -= rate * g, or with momentum v =
- * momentum * v - rate * g and w += v (nesterov: w += momentum * v - rate * g); then every
- * constraint; then iterations += 1. Rows that are not trainable are left alone.
+ * One step, in the order of Keras' optimizer.apply: gradients / loss_scale_factor; accumulation (only
+ * every gradient_accumulation_steps-th call goes on, with the mean); clipping; w -= w * weight_decay
+ * * rate; w -= rate * g, or with momentum v = momentum * v - rate * g and w += v (nesterov: w +=
+ * momentum * v - rate * g). In every call: averages, their overwriting of w, every constraint, and
+ * steps += 1. Gradients are only read. Rows that are not trainable are left alone.
  */
 CONVT_API void convt_sgd_step(convt_sgd *sgd);
 
-/* Steps done, and the rate that the next step will use. */
+/* With use_ema, after a step: parameters become their averages, as at the end of Keras' fit. Else
+ * nothing. */
+CONVT_API void convt_sgd_finalize(convt_sgd *sgd);
+
+/* Steps done (calls of convt_sgd_step), and the rate that the next step will use. */
 CONVT_API int64_t convt_sgd_iterations(const convt_sgd *sgd);
 CONVT_API double convt_sgd_learning_rate(const convt_sgd *sgd);
 
@@ -171,8 +224,8 @@ CONVT_API double convt_schedule_rate(const convt_sgd_config *cfg, int64_t step);
 /* ---- the training loop ----------------------------------------------------------------------- */
 
 /*
- * Where samples come from. gather writes samples index[0..n) into the rows of x and y; x.data is
- * NULL where inputs are learned codes. It is called from one thread and returns CONVT_OK, or a
+ * Where samples come from. gather writes samples index[0..n) into the rows of x and y (targets as
+ * convt_loss takes them); x.data is NULL where inputs are learned codes. It is called from one thread and returns CONVT_OK, or a
  * status that ends the fit.
  */
 typedef struct convt_dataset {
@@ -180,10 +233,11 @@ typedef struct convt_dataset {
     convt_status (*gather)(void *context, const int64_t *index, int64_t n, convt_view x,
                            convt_view y);
     void *context;
+    const double *sample_weight; /* `count` of them, in the order of the samples; NULL: all 1 */
 } convt_dataset;
 
-/* A dataset over two arrays in memory: {x.n, convt_arrays_gather, &arrays}. x.data is NULL with
- * learned codes. */
+/* A dataset over two arrays in memory: {.count = x.n, .gather = convt_arrays_gather, .context =
+ * &arrays}. x.data is NULL with learned codes. */
 typedef struct convt_arrays {
     convt_const_view x, y;
 } convt_arrays;
@@ -229,7 +283,7 @@ typedef struct convt_trainer_config {
     /* borrowed, as are sgd and codes.values; its max_batch bounds the leaf, see convt_leaf_size */
     convt_model *model;
     convt_sgd *sgd;
-    convt_loss_config loss;
+    convt_loss_config loss; /* .data_format is taken from the model; learned codes need the mean */
     convt_dataset data;
     convt_codes codes;
     int64_t epochs;
@@ -254,14 +308,16 @@ CONVT_API const convt_error *convt_trainer_error(const convt_trainer *trainer);
  * Samples per leaf. A batch is cut into leaves of this many samples (the last may be smaller), each
  * leaf runs forward, loss and the data half of backward, and gradients and losses of the leaves are
  * added in a fixed binary tree. A function of batch size and parameter bytes (values of all layers)
- * alone: 16 leaves for small models, one where parameters are large.
+ * alone: 16 leaves for small models, one where parameters are large, and one for a BATCH_LOSS, which
+ * is no sum over leaves.
  */
-CONVT_API int64_t convt_leaf_size(int64_t batch_size, size_t parameter_bytes);
+CONVT_API int64_t convt_leaf_size(convt_loss_kind loss, int64_t batch_size, size_t parameter_bytes);
 
 /*
- * Trains until `epochs` are done, from wherever the state stands. CONVT_NOT_FINITE: the loss of a
- * batch is NaN or infinite; no step was taken for it, the error names epoch and batch.
- * CONVT_STOPPED: a callback said so. Any status of gather.
+ * Trains until `epochs` are done, from wherever the state stands, then calls convt_sgd_finalize (not
+ * where `epochs` is 0, or where the run ends otherwise). CONVT_NOT_FINITE: the loss of a batch is
+ * NaN or infinite; no step was taken for it, the error names epoch and batch. CONVT_STOPPED: a
+ * callback said so. Any status of gather.
  */
 CONVT_API convt_status convt_fit(convt_trainer *trainer);
 
@@ -272,12 +328,13 @@ CONVT_API convt_status convt_evaluate(convt_trainer *trainer, int64_t first, int
 
 /*
  * Everything that a run continues from, as named arrays in the objects' own memory:
- * "<layer>/kernel", "<layer>/bias", "sgd/velocity/<i>" (of trainable parameters, with momentum),
+ * "<layer>/kernel", "<layer>/bias", of trainable parameters "sgd/velocity/<i>" (with momentum),
+ * "sgd/average/<i>" (with use_ema) and "sgd/accumulator/<i>" (with gradient_accumulation_steps),
  * "codes", and the counters as float64 scalars: "sgd/iterations", "epoch" (epochs done), and of the
  * epoch under way "batch", "loss_sum" and "mse_sum". Saving them between two batches (from a
- * callback, or after convt_fit) and refilling them later continues bit for bit. Fills at most
- * `room` rows, returns how many there are. After refilling, call convt_trainer_restored, which
- * takes counters that make no sense as 0.
+ * callback, or after a convt_fit that was stopped) and refilling them later continues bit for bit.
+ * Fills at most `room` rows, returns how many there are. After refilling, call
+ * convt_trainer_restored, which takes counters that make no sense as 0.
  */
 typedef struct convt_state {
     char name[96];

@@ -1,6 +1,6 @@
 /*
- * The rows of activations.def as kernels over contiguous blocks: y = f(z), and dz = dy * f'(z, y).
- * Arrays may be the same.
+ * The elementwise rows of activations.def as kernels over contiguous blocks: y = f(z), and
+ * dz = dy * f'(z, y). Arrays may be the same. Rows along an axis: axis.h.
  *
  * The last, partial vector takes the same code as all others, so that an element's bits do not
  * depend on its position.
@@ -13,19 +13,6 @@
 
 typedef vec value_formula(struct activation_params p, vec z);
 typedef vec slope_formula(struct activation_params p, vec z, vec y);
-
-INLINE vec load_up_to(const real *p, int64_t count)
-{
-    return count < LANES ? v_load_part(p, count) : v_load(p);
-}
-
-INLINE void store_up_to(real *p, vec v, int64_t count)
-{
-    if (count < LANES)
-        v_store_part(p, v, count);
-    else
-        v_store(p, v);
-}
 
 INLINE void apply_value(value_formula *f, const struct activation_params *params, int64_t count,
                         const real *z, real *y)
@@ -65,18 +52,15 @@ INLINE void apply_slope(slope_formula *f, const struct activation_params *params
         apply_slope(slope_of_##name, p, count, z, y, dy, dz);                                    \
     }
 #include "convt/activations.def"
-#undef ACTIVATION
 
 static activate_kernel *const activate_table[] = {
 #define ACTIVATION(enumerator, number, name, ...) [number] = activate_##name,
 #include "convt/activations.def"
-#undef ACTIVATION
 };
 
 static slope_kernel *const slope_table[] = {
 #define ACTIVATION(enumerator, number, name, ...) [number] = slope_##name,
 #include "convt/activations.def"
-#undef ACTIVATION
 };
 
 #endif

@@ -6,13 +6,21 @@
  *   exp, expm1   x = k ln 2 + r, |r| <= ln 2 / 2;   e^x = 2^k (1 + q)
  *                q = expm1(r) = r + r^2 / 2 + r^3 Q(r)
  *   log1p        s = u / (2 + u);   log1p(u) = 2 atanh(s) = u - s (u - s^2 L(s^2))
+ *   log          x = 2^k m, sqrt(1/2) <= m < sqrt(2);   k ln 2 + log1p(m - 1)
  *   sigmoid      t = e^-|x|, d = t / (1 + t);   1 - d for x >= 0, t - t d for x < 0
+ *                its slope: d - d^2
  *   tanh         t = e^-2|x|;   |tanh x| = 1 - 2 t / (1 + t),
- *                and |x| + |x|^3 T(x^2) where that is below 1/2
+ *                and |x| - |x|^3 T(x^2) where |x| is below 0.8
+ *   x - tanh x   |x| - 1 + 2 t / (1 + t), and |x|^3 T(x^2)
  *   softplus     max(x, 0) + log1p(e^-|x|)
+ *   tanh softplus  t = e^-|x|;   (t^2 + 2 t) / (t^2 + 2 t + 2) for x < 0,
+ *                (1 + 2 t) / (1 + 2 t + 2 t^2) for x >= 0
+ *   normal cdf   Q = e^(-x^2 / 2) (1 / 2 + v G(2 v - 1)) / (1 + 5/4 |x|), v = |x| / (|x| + 4);
+ *                Q for x <= 0, 1 - Q for x > 0
  *
- * Q, L and T are minimax polynomials, fitted to the error of the whole function. Contraction to FMA
- * is welcome and not needed: ln 2 is split so that k times its upper part is exact.
+ * Q, L, T and G are minimax polynomials, fitted to the error of the whole function; v G is small
+ * beside 1 / 2. Contraction to FMA is welcome and not needed: ln 2 is split so that k times its upper
+ * part is exact.
  */
 #ifndef CONVT_ELTWISE_H
 #define CONVT_ELTWISE_H
@@ -21,13 +29,18 @@
 
 #if CONVT_REAL == 32
 typedef uint32_t real_word;
-enum { MANTISSA_BITS = 23, EXP_TERMS = 5, LOG_TERMS = 5, TANH_TERMS = 5 };
+enum { MANTISSA_BITS = 23, EXP_TERMS = 5, LOG_TERMS = 5, TANH_TERMS = 7, NORMAL_TERMS = 10 };
 static const real exp_q[EXP_TERMS] = {0.166666667722f, 0.041666482072f, 0.00833328218857f,
                                       0.00139333079288f, 0.000199096733553f};
 static const real log_l[LOG_TERMS] = {0.66666675479f, 0.399988879161f, 0.286166438245f,
                                       0.214299912258f, 0.24292972203f};
-static const real tanh_t[TANH_TERMS] = {-0.333333180663f, 0.133326019512f, -0.0538538563127f,
-                                        0.0210776610743f, -0.00628223248173f};
+static const real tanh_t[TANH_TERMS] = {0.333333331955f,   -0.133333121596f,  0.0539628869432f,
+                                        -0.0218177893099f, 0.00862114783669f, -0.00298716162635f,
+                                        0.000634602438049f};
+static const real normal_g[NORMAL_TERMS] = {
+    0.132927697318f,   -0.28948749504f,    0.26229677582f,     -0.154943440862f,
+    0.0590190098575f,  -0.00991887186124f, -0.00284999881626f, 0.00175535301877f,
+    6.88829041577e-5f, -0.000174188072648f};
 #define ROUNDER 0x1.8p23f /* adding it leaves the nearest integer in the low mantissa bits */
 #define LOG2_E 0x1.715476p+0f
 #define LN2_HIGH 0x1.63p-1f
@@ -36,9 +49,10 @@ static const real tanh_t[TANH_TERMS] = {-0.333333180663f, 0.133326019512f, -0.05
 #define EXP_LOWEST -0x1.5d589ep+6f /* and normal down to here */
 #define EXPM1_LOWEST -30           /* expm1 is -1 long before */
 #define EXPONENT_BIAS 127
+#define SCALAR_SQRT __builtin_sqrtf
 #else
 typedef uint64_t real_word;
-enum { MANTISSA_BITS = 52, EXP_TERMS = 10, LOG_TERMS = 10, TANH_TERMS = 11 };
+enum { MANTISSA_BITS = 52, EXP_TERMS = 10, LOG_TERMS = 10, TANH_TERMS = 14, NORMAL_TERMS = 23 };
 static const real exp_q[EXP_TERMS] = {0.166666666666666764,      0.041666666666666689724,
                                       0.008333333333321745683,   0.0013888888888870271166,
                                       0.00019841269885873835434, 0.000024801587355867132305,
@@ -49,10 +63,20 @@ static const real log_l[LOG_TERMS] = {
     0.18181745089463896485,  0.1538653768621346519,  0.13301238848815161887, 0.12104159708273141493,
     0.083478947895526391166, 0.17005111227550039353};
 static const real tanh_t[TANH_TERMS] = {
-    -0.33333333333333300133,    0.13333333333326875629,     -0.053968253963895422692,
-    0.021869488389437292216,    -0.0088632326565335212101,  0.0035920925570371997849,
-    -0.0014555460730510974766,  0.00058845718024090603812,  -0.00023341255194187820911,
-    0.000083359177671260477572, -0.000019520126743197798496};
+    0.33333333333333333044,      -0.13333333333333155745,    0.053968253968072968541,
+    -0.021869488528869394621,    0.0088632353763985964974,   -0.0035921260922194379077,
+    0.0014558183582634757614,    -0.00058993719507841088072, 0.00023877190322374890817,
+    -0.000095906070778026870526, 0.000037233907183687675928, -0.000012966331880171554385,
+    3.4512616882747937064e-6,    -4.967890184297293865e-7};
+static const real normal_g[NORMAL_TERMS] = {
+    0.13292769562362723052,     -0.28948752816571398211,    0.2622969873071469661,
+    -0.15494237350440783307,    0.059015377880967452729,    -0.0099290864405246677883,
+    -0.0028306410731202747147,  0.0017971763995099799402,   0.000033658479561667072901,
+    -0.00024695664669311622708, 0.000012999631163315642122, 0.000037809631011327022475,
+    -1.5911740167404342116e-6,  -6.5744486616031764543e-6,  -2.8721300296263255723e-7,
+    1.1953390530363787891e-6,   2.2935499890224536658e-7,   -1.9967155969089187198e-7,
+    -7.9910348328923558422e-8,  2.509352138862983367e-8,    1.7338744282832184785e-8,
+    -1.5291878785948540744e-9,  -1.795105714832705651e-9};
 #define ROUNDER 0x1.8p52
 #define LOG2_E 0x1.71547652b82fep+0
 #define LN2_HIGH 0x1.62e42feep-1
@@ -61,7 +85,10 @@ static const real tanh_t[TANH_TERMS] = {
 #define EXP_LOWEST -0x1.6232bdd7abcd2p+9
 #define EXPM1_LOWEST -60
 #define EXPONENT_BIAS 1023
+#define SCALAR_SQRT __builtin_sqrt
 #endif
+
+enum { HALF_BITS = (MANTISSA_BITS + 2) / 2 }; /* dropped, they leave numbers with exact squares */
 
 typedef real_word vec_word __attribute__((vector_size(CONVT_VECTOR_BYTES)));
 
@@ -98,6 +125,11 @@ INLINE vec v_abs(vec x)
     return (vec)((vec_bits)x & ~v_sign_bit());
 }
 
+INLINE vec v_with_sign(vec magnitude, vec x)
+{
+    return (vec)((vec_bits)magnitude | ((vec_bits)x & v_sign_bit()));
+}
+
 /* slope * x, where slope 0 means nothing comes through, not even an infinity. */
 INLINE vec v_leak(real slope, vec x)
 {
@@ -112,24 +144,30 @@ INLINE vec v_polynomial(vec x, const real *coefficients, int terms)
     return sum;
 }
 
-/* k is the nearest integer to x / ln 2; *scale is 2^(k + lift), returns expm1(x - k ln 2). */
-INLINE vec v_reduced_expm1(vec x, vec lift, vec *scale)
+/* k is the nearest integer to (x - low) / ln 2; *scale is 2^(k + lift), returns
+ * expm1(x - low - k ln 2). */
+INLINE vec v_reduced_expm1(vec x, vec low, vec lift, vec *scale)
 {
     /* The sum's low mantissa bits are k + lift + bias: shifted into place they are the exponent of
      * 2^(k + lift). */
     const vec rounder = lift + (real)(ROUNDER + EXPONENT_BIAS);
-    vec t = x * (real)LOG2_E + rounder, k = t - rounder;
+    vec t = (x - low) * (real)LOG2_E + rounder, k = t - rounder;
     *scale = (vec)((vec_word)t << MANTISSA_BITS);
     vec r = x - k * (real)LN2_HIGH;
-    r = r - k * (real)LN2_LOW;
+    r = r - k * (real)LN2_LOW - low;
     return r + r * r * (v_polynomial(r, exp_q, EXP_TERMS) * r + (real)0.5);
 }
 
-/* e^x for x <= 0 (and a little beyond). */
+/* e^(x - low) for x - low <= 0 (and a little beyond), low being small. */
+INLINE vec v_exp_down_from(vec x, vec low)
+{
+    vec scale, q = v_reduced_expm1(x, low, v_splat(0), &scale);
+    return v_select(x - low < (real)EXP_LOWEST, 0, scale * q + scale);
+}
+
 INLINE vec v_exp_down(vec x)
 {
-    vec scale, q = v_reduced_expm1(x, v_splat(0), &scale);
-    return v_select(x < (real)EXP_LOWEST, 0, scale * q + scale);
+    return v_exp_down_from(x, v_splat(0));
 }
 
 INLINE vec v_exp(vec x)
@@ -137,7 +175,7 @@ INLINE vec v_exp(vec x)
     /* Where the result is near overflow 2^k is not finite, where it is near underflow 2^(k-1) is
      * not normal. */
     vec_bits up = x > 0;
-    vec scale, q = v_reduced_expm1(x, v_select(up, -1, 0), &scale);
+    vec scale, q = v_reduced_expm1(x, v_splat(0), v_select(up, -1, 0), &scale);
     vec y = (scale * q + scale) * v_select(up, 2, 1);
     y = v_select(x < (real)EXP_LOWEST, 0, y);
     return v_select(x > (real)EXP_HIGHEST, (real)__builtin_inf(), y);
@@ -145,17 +183,28 @@ INLINE vec v_exp(vec x)
 
 INLINE vec v_expm1(vec x)
 {
-    vec half, q = v_reduced_expm1(v_max(x, EXPM1_LOWEST), v_splat(-1),
+    vec half, q = v_reduced_expm1(v_max(x, EXPM1_LOWEST), v_splat(0), v_splat(-1),
                                   &half); /* half of 2^k, which could overflow */
     vec y = half * q + (half - (real)0.5);
     return v_select(x > (real)EXP_HIGHEST, (real)__builtin_inf(), y + y);
 }
 
-/* For u in [0, 1]. */
+/* For u in [-0.3, 1]. */
 INLINE vec v_log1p(vec u)
 {
     vec s = u / (2 + u), z = s * s;
     return u - s * (u - z * v_polynomial(z, log_l, LOG_TERMS));
+}
+
+/* For positive normal x; NaN stays NaN. */
+INLINE vec v_log(vec x)
+{
+    const vec_bits root_half = (vec_bits)v_splat((real)0.70710678118654752440);
+    const vec_bits exponent = ((vec_bits)x - root_half) >> MANTISSA_BITS;
+    const vec m = (vec)((vec_bits)x - (exponent << MANTISSA_BITS));
+    const vec k = __builtin_convertvector(exponent, vec);
+    const vec y = k * (real)LN2_HIGH + (v_log1p(m - 1) + k * (real)LN2_LOW);
+    return v_select(x == x, y, x);
 }
 
 INLINE vec v_sigmoid(vec x)
@@ -165,17 +214,117 @@ INLINE vec v_sigmoid(vec x)
            whole * (t / (1 + t)); /* one rounding less than whole / (1 + t) where t is small */
 }
 
+INLINE vec v_sigmoid_slope(vec x)
+{
+    vec t = v_exp_down(-v_abs(x)), d = t / (1 + t);
+    return d - d * d;
+}
+
+/* 1 - tanh a for a >= 0. */
+INLINE vec v_tanh_from_one(vec a)
+{
+    vec t = v_exp_down(-2 * a);
+    return 2 * t / (1 + t);
+}
+
+/* a - tanh a for 0 <= a <= 0.8. */
+INLINE vec v_tanh_from_line(vec a)
+{
+    vec z = a * a;
+    return a * z * v_polynomial(z, tanh_t, TANH_TERMS);
+}
+
 INLINE vec v_tanh(vec x)
 {
-    vec a = v_abs(x), t = v_exp_down(-2 * a), z = a * a;
-    vec far = 1 - 2 * t / (1 + t), near = a + a * z * v_polynomial(z, tanh_t, TANH_TERMS);
-    vec y = v_select(a > (real)0.55, far, near);
-    return (vec)((vec_bits)y | ((vec_bits)x & v_sign_bit()));
+    vec a = v_abs(x);
+    return v_with_sign(v_select(a > (real)0.8, 1 - v_tanh_from_one(a), a - v_tanh_from_line(a)), x);
+}
+
+/* x - tanh x */
+INLINE vec v_tanh_shrink(vec x)
+{
+    vec a = v_abs(x), far = a - 1 + v_tanh_from_one(a);
+    return v_with_sign(v_select(a > (real)0.8, far, v_tanh_from_line(a)), x);
 }
 
 INLINE vec v_softplus(vec x)
 {
     return v_max(x, 0) + v_log1p(v_exp_down(-v_abs(x)));
+}
+
+/* selu's scale, and scale * alpha. */
+#define SELU_SCALE ((real)1.0507009873554804935)
+#define SELU_SCALE_ALPHA ((real)1.7580993408473768599)
+
+/* tanh(softplus(x)), and its slope. */
+INLINE vec v_tanh_softplus(vec x)
+{
+    vec t = v_exp_down(-v_abs(x)), up = v_select(x < 0, t * t, 1) + 2 * t;
+    return up / (up + 2 * v_select(x < 0, 1, t * t));
+}
+
+INLINE vec v_tanh_softplus_slope(vec x)
+{
+    vec t = v_exp_down(-v_abs(x)),
+        down = v_select(x < 0, t * t, 1) + 2 * t + 2 * v_select(x < 0, 1, t * t);
+    return 4 * t * (1 + t) * v_select(x < 0, 1, t) / (down * down);
+}
+
+INLINE vec v_sqrt(vec x)
+{
+    vec y;
+    UNROLL
+    for (int l = 0; l < LANES; l++) y[l] = SCALAR_SQRT(x[l]);
+    return y;
+}
+
+/* sqrt(x^2 + b), which is |x| where b is too small to show. */
+INLINE vec v_sqrt_square_plus(vec x, real b)
+{
+    const real far = SCALAR_SQRT(b < 0 ? -b : b) * (real)(1 << (MANTISSA_BITS / 2 + 2));
+    vec a = v_abs(x);
+    return v_select(a < far, v_sqrt(x * x + b), a);
+}
+
+/* ---- the normal distribution, and the logistic one that gelu(approximate) takes for it -------- */
+
+/* e^(-x^2 / 2). x^2 is s^2 + (|x| - s) (|x| + s), where s, the upper half of the bits of |x|, has an
+ * exact square. */
+INLINE vec v_bell(vec x)
+{
+    vec a = v_min(v_abs(x), 40); /* beyond, the result is 0 */
+    vec s = (vec)(((vec_bits)a >> HALF_BITS) << HALF_BITS);
+    return v_exp_down_from(-s * s / 2, (a - s) * (a + s) / 2);
+}
+
+INLINE vec v_normal_cdf(vec x)
+{
+    vec a = v_min(v_abs(x), 40);
+    vec v = a / (a + 4), g = v * v_polynomial(v + v - 1, normal_g, NORMAL_TERMS) + (real)0.5;
+    vec tail = v_bell(x) * g / (1 + a * (real)1.25);
+    return v_select(x > 0, 1 - tail, tail);
+}
+
+INLINE vec v_normal_density(vec x)
+{
+    return v_bell(x) * (real)0.39894228040143267794;
+}
+
+/* sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)), and its derivative. From |x| = 40 on it is 0 or 1. */
+#define LOGISTIC_1 ((real)1.59576912160573071176)
+#define LOGISTIC_3 ((real)0.071354816272600248776)
+
+INLINE vec v_logistic_cdf(vec x)
+{
+    vec square = v_min(x * x, 1600);
+    return v_sigmoid(x * (LOGISTIC_1 + LOGISTIC_3 * square));
+}
+
+INLINE vec v_logistic_density(vec x)
+{
+    vec square = v_min(x * x, 1600);
+    return v_sigmoid_slope(x * (LOGISTIC_1 + LOGISTIC_3 * square)) *
+           (LOGISTIC_1 + 3 * LOGISTIC_3 * square);
 }
 
 #endif

@@ -25,7 +25,8 @@
 
 /* The parameters of one activation in the layer's precision; unused ones are 0. */
 struct activation_params {
-    real negative_slope, max_value, threshold, alpha;
+#define ACTIVATION_ARGUMENT(name, range) real name;
+#include "convt/activations.def"
 };
 
 /* A stretch of an outer product: count pixels, u advancing by us and v by vs elements each. */
@@ -39,6 +40,16 @@ typedef void activate_kernel(const struct activation_params *p, int64_t count, c
                              real *y);
 typedef void slope_kernel(const struct activation_params *p, int64_t count, const real *z,
                           const real *y, const real *dy, real *dz);
+
+/*
+ * Activations along rows of `length` z, one row behind another; rows of y hold length / inputs.
+ * value: y may be z where inputs is 1. slope is the vector-Jacobian product, dz = J(z, y)^T dy: z is
+ * read only where the row of activations.def needs it, else it is called with z = y; dz may be z,
+ * and dy where inputs is 1.
+ */
+typedef void axis_value_kernel(int64_t rows, int64_t length, const real *z, real *y);
+typedef void axis_slope_kernel(int64_t rows, int64_t length, const real *z, const real *y,
+                               const real *dy, real *dz);
 
 /* What happens to a tile before it is stored: NULL f leaves it as it is. */
 struct finish {
@@ -67,8 +78,10 @@ struct kernels {
     gemm_kernel *const (*gemm)[KERNEL_MAX_ROWS + 1];   /* [vectors][rows] */
     outer_kernel *const (*outer)[KERNEL_MAX_ROWS + 1]; /* [vectors][rows] */
     dot_kernel *const *dot;                            /* [columns] */
-    activate_kernel *const *activate;                  /* [activation number] */
-    slope_kernel *const *slope;                        /* [activation number] */
+    activate_kernel *const *activate;                  /* [activation number], element by element */
+    slope_kernel *const *slope;
+    axis_value_kernel *const *axis_value; /* [activation number], those along an axis */
+    axis_slope_kernel *const *axis_slope;
 };
 
 #endif

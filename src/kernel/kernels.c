@@ -1,6 +1,7 @@
 /*
  * The one unit that is compiled per ISA and per real: it instantiates the register tiles that fit
- * this ISA's registers and exports them as one const table. Everything else in here is static.
+ * this ISA's registers, and every activation, and exports them as one const table. Everything else in
+ * here is static.
  *
  * Tile sizes: a gemm or outer tile holds rows x vectors accumulators and needs 8 of them to hide
  * the latency of two FMA units; more rows share a loaded vector, more vectors share a broadcast.
@@ -12,6 +13,7 @@
 #include <stddef.h>
 
 #include "activation.h"
+#include "axis.h"
 
 enum { WIDE = CONVT_VECTOR_REGISTERS >= 32, DOTS = WIDE ? 24 : 12 };
 
@@ -108,4 +110,6 @@ const struct kernels TABLE_NAME(CONVT_ISA_NAME) = {
     .dot = dot_tiles,
     .activate = activate_table,
     .slope = slope_table,
+    .axis_value = axis_value_table,
+    .axis_slope = axis_slope_table,
 };

@@ -69,4 +69,18 @@ static inline void v_store_part(real *p, vec v, int64_t count)
     for (int64_t i = 0; i < count; i++) p[i] = v[i];
 }
 
+/* What is left of an array: a whole vector, or the part that there is. */
+INLINE vec load_up_to(const real *p, int64_t count)
+{
+    return count < LANES ? v_load_part(p, count) : v_load(p);
+}
+
+INLINE void store_up_to(real *p, vec v, int64_t count)
+{
+    if (count < LANES)
+        v_store_part(p, v, count);
+    else
+        v_store(p, v);
+}
+
 #endif

@@ -19,7 +19,8 @@ void FN(convti_fill)(const convti_draw *draw, uint64_t seed, int64_t count, real
     case CONVTI_UNIFORM:
         for (int64_t i = 0; i < count; i++) {
             out[i] = (real)(a + (b - a) * convti_rng_uniform(&rng));
-            if (out[i] >= (real)b) /* rounded up to the end, which does not belong to the range */
+            /* rounded to the end, which does not belong to the range */
+            if (a <= b ? out[i] >= (real)b : out[i] <= (real)b)
                 out[i] = nextafter((real)b, (real)a);
         }
         return;
@@ -29,6 +30,10 @@ void FN(convti_fill)(const convti_draw *draw, uint64_t seed, int64_t count, real
     case CONVTI_TRUNCATED_NORMAL:
         for (int64_t i = 0; i < count; i++)
             out[i] = (real)(a + b * convti_rng_truncated_normal(&rng));
+        return;
+    case CONVTI_ORTHOGONAL:
+        for (int64_t i = 0; i < count; i++) out[i] = (real)convti_rng_normal(&rng);
+        FN(convti_orthonormalize)(count / draw->columns, draw->columns, a, out);
         return;
     }
 }

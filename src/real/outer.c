@@ -195,7 +195,7 @@ static void pack_dz(const struct outer_call *call, const struct desk *desk, cons
                     int64_t f0)
 {
     const struct geometry *g = call->geometry;
-    const real *end = call->dz + call->n * g->y_size;
+    const real *end = call->dz + call->n * g->z_size;
     real *to = desk->dz;
     for (int64_t row = t->first; row < t->last; row++) {
         if (!meets(g, t, row)) continue;

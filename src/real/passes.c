@@ -10,6 +10,8 @@
 #include <omp.h>
 #include <string.h>
 
+#include "../integer.h"
+
 /* A block of a custom activation's pass: small enough to stay in L1, large enough to hide the call.
  */
 enum { CUSTOM_BLOCK = 4096 };
@@ -18,8 +20,10 @@ static struct activation_params params_of(const struct convt_layer *l)
 {
     struct convti_activation_params p;
     convti_activation_defaults(&l->cfg.activation, &p);
-    return (struct activation_params){(real)p.negative_slope, (real)p.max_value, (real)p.threshold,
-                                      (real)p.alpha};
+    return (struct activation_params){
+#define ACTIVATION_ARGUMENT(name, range) (real) p.name,
+#include "convt/activations.def"
+    };
 }
 
 static void *scratch_of(const struct convt_layer *l)
@@ -47,34 +51,45 @@ static void pack_forward(const struct convt_layer *l)
     if (l->packed_forward_version != l->version) FN(convti_pack_forward)(l);
 }
 
-static void custom_forward(const struct convt_layer *l, int64_t count, const real *z, real *y)
+/* Team. What an activation that is no elementwise row does behind the gather: y = f(z). */
+static void finish_apart(const struct convt_layer *l, int64_t n, const real *z, real *y)
 {
     const convt_activation_callbacks *custom = &l->cfg.activation.custom;
+    const struct kernels *kernels = l->kernels;
+    const int64_t count = n * l->geometry.y_size;
+    if (convti_activation_on_axis(l->cfg.activation.kind)) {
+        FN(convti_rows_forward)
+        (&l->geometry, kernels->axis_value[l->cfg.activation.kind], n, z, y);
+        return;
+    }
 #pragma omp for schedule(static)
     for (int64_t i = 0; i < count; i += CUSTOM_BLOCK)
-        custom->forward(custom->context, REAL_DTYPE,
-                        count - i < CUSTOM_BLOCK ? count - i : CUSTOM_BLOCK, z + i, y + i);
+        custom->forward(custom->context, REAL_DTYPE, lesser(count - i, CUSTOM_BLOCK), z + i, y + i);
 }
 
 static void forward(struct convt_layer *l, convt_const_view x, convt_view z, convt_view y)
 {
     const struct kernels *kernels = l->kernels;
     convt_activation_kind kind = l->cfg.activation.kind;
-    bool custom = kind == CONVT_CUSTOM_ACTIVATION;
-    int64_t count = x.n * l->geometry.y_size;
-    if (count == 0) return;
-    struct gather_call call = forward_call(l, x.n, x.data, custom && z.data ? z.data : y.data);
-    call.z = custom || z.data == y.data ? NULL : z.data;
-    if (!custom && kind != CONVT_LINEAR)
+    bool apart = kind == CONVT_CUSTOM_ACTIVATION || convti_activation_on_axis(kind);
+    if (x.n * l->geometry.z_size == 0) return;
+    struct gather_call call = forward_call(l, x.n, x.data, y.data);
+    if (!apart && kind != CONVT_LINEAR)
         call.finish = (struct finish){kernels->activate[kind], params_of(l)};
+    if (!apart)
+        call.z = z.data == y.data ? NULL : z.data;
+    else if (z.data)
+        call.target = z.data;
+    else if (l->geometry.inputs > 1)
+        call.target = l->dz; /* y has no room for z */
 #pragma omp parallel num_threads(l->threads) firstprivate(call)
     {
         call.scratch = scratch_of(l);
         pack_forward(l);
         FN(convti_gather)(&call);
-        if (custom) {
+        if (apart) {
 #pragma omp barrier
-            custom_forward(l, count, call.target, y.data);
+            finish_apart(l, x.n, call.target, y.data);
         }
     }
     l->packed_forward_version = l->version;
@@ -111,24 +126,25 @@ static void backward(struct convt_layer *l, convt_const_view x, convt_const_view
     const struct kernels *kernels = l->kernels;
     const struct geometry *g = &l->geometry;
     convt_activation_kind kind = l->cfg.activation.kind;
-    bool custom = kind == CONVT_CUSTOM_ACTIVATION;
-    if (x.n * g->y_size == 0) {
+    bool custom = kind == CONVT_CUSTOM_ACTIVATION, rows = convti_activation_on_axis(kind);
+    if (x.n * g->z_size == 0) {
         empty_batch(l, dx);
         return;
     }
     bool recompute = convti_activation_needs_z(&l->cfg.activation) && !z.data;
-    struct sweep_call sweep = {.geometry = g,
-                               .n = x.n,
-                               .z = z.data,
-                               .y = y.data,
-                               .z_in_dz = recompute,
-                               .dz = l->dz,
-                               .db = l->dbias,
-                               .parts = l->db_parts,
-                               .params = params_of(l),
-                               .slope = custom || kind == CONVT_LINEAR ? NULL
-                                                                       : kernels->slope[kind],
-                               .custom = custom ? &l->cfg.activation.custom : NULL};
+    struct sweep_call sweep = {
+        .geometry = g,
+        .n = x.n,
+        .z = z.data,
+        .y = y.data,
+        .z_in_dz = recompute,
+        .dz = l->dz,
+        .db = l->dbias,
+        .parts = l->db_parts,
+        .params = params_of(l),
+        .axis_slope = rows ? kernels->axis_slope[kind] : NULL,
+        .slope = custom || rows || kind == CONVT_LINEAR ? NULL : kernels->slope[kind],
+        .custom = custom ? &l->cfg.activation.custom : NULL};
     sweep.dy = activity(l, y, dy, divisor, &sweep);
     const real *dz = l->dz ? l->dz : dy.data;
     struct gather_call again = forward_call(l, x.n, x.data, l->dz);
@@ -156,6 +172,11 @@ static void backward(struct convt_layer *l, convt_const_view x, convt_const_view
             FN(convti_gather)(&again);
 #pragma omp barrier
         }
+        if (rows) {
+            FN(convti_rows_backward)(&sweep);
+            sweep.dz = NULL; /* it is there: what is left is db */
+            sweep.dy = l->dz;
+        }
         FN(convti_sweep)(&sweep);
         if (dx.data && l->packed_backward_version != l->version) FN(convti_pack_backward)(l);
         if (dx.data) FN(convti_gather)
@@ -175,6 +196,10 @@ static size_t scratch(const struct convt_layer *l)
     other = FN(convti_outer_scratch)(l);
     most = other > most ? other : most;
     other = FN(convti_sweep_scratch)(&l->geometry);
+    most = other > most ? other : most;
+    other = convti_activation_on_axis(l->cfg.activation.kind)
+                ? FN(convti_rows_scratch)(&l->geometry)
+                : 0;
     return other > most ? other : most;
 }
 

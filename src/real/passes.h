@@ -51,9 +51,10 @@ void FN(convti_outer)(const struct outer_call *call); /* team; ends with a barri
 struct sweep_call {
     const struct geometry *geometry;
     int64_t n;
-    const real *z, *y, *dy; /* as data_format says; z may be NULL where it is not needed */
-    bool z_in_dz;           /* dz holds z, channels_last, before the call */
-    slope_kernel *slope;    /* NULL: linear */
+    const real *z, *y, *dy;        /* as data_format says; z may be NULL where it is not needed */
+    bool z_in_dz;                  /* dz holds z, channels_last, before the call */
+    slope_kernel *slope;           /* NULL: linear */
+    axis_slope_kernel *axis_slope; /* of rows.c, which makes dz in front of the sweep */
     struct activation_params params;
     const convt_activation_callbacks *custom; /* takes the place of slope */
     double l1, l2;                            /* of the activity term, already divided */
@@ -63,5 +64,17 @@ struct sweep_call {
 };
 size_t FN(convti_sweep_scratch)(const struct geometry *geometry);
 void FN(convti_sweep)(const struct sweep_call *call); /* team; ends with a barrier */
+
+/* sum = dy + the activity term's gradient; sum may be dy. */
+void FN(convti_add_activity)(const struct sweep_call *call, int64_t count, const real *y,
+                             const real *dy, real *sum);
+
+/* ---- rows.c: activations along the last axis of memory --------------------------------------- */
+
+/* Team; both end with a barrier. y may be z where one z makes one y. backward overwrites dz. */
+void FN(convti_rows_forward)(const struct geometry *g, axis_value_kernel *value, int64_t n,
+                             const real *z, real *y);
+size_t FN(convti_rows_scratch)(const struct geometry *g);
+void FN(convti_rows_backward)(const struct sweep_call *call);
 
 #endif

@@ -27,7 +27,7 @@ static const real *transpose(const struct geometry *g, const real *from, int64_t
                              int64_t count, real *to)
 {
     int64_t plane = g->h.out * g->w.out;
-    from += pixel / plane * g->y_size + pixel % plane;
+    from += pixel / plane * g->z_size + pixel % plane;
     for (int64_t f = 0; f < g->filters; f++)
         for (int64_t i = 0; i < count; i++) to[i * g->filters + f] = from[f * plane + i];
     return to;
@@ -50,8 +50,8 @@ static void lay_desk(struct desk *desk, const struct geometry *g, void *memory)
                                              sizeof(real)));
 }
 
-static void add_activity(const struct sweep_call *call, int64_t count, const real *y,
-                         const real *dy, real *sum)
+void FN(convti_add_activity)(const struct sweep_call *call, int64_t count, const real *y,
+                             const real *dy, real *sum)
 {
     real l1 = (real)call->l1, l2 = (real)(2 * call->l2);
     for (int64_t i = 0; i < count; i++)
@@ -72,7 +72,7 @@ static void make_dz(const struct sweep_call *call, struct desk *desk, int64_t pi
     }
     if (call->z_in_dz) z = dz;
     if (call->l1 != 0 || call->l2 != 0) {
-        add_activity(call, count, y, gradient, desk->g);
+        FN(convti_add_activity)(call, count, y, gradient, desk->g);
         gradient = desk->g;
     }
     if (call->custom)

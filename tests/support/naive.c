@@ -16,6 +16,7 @@ static int64_t at_least_0(int64_t v)
 int64_t naive_out(const naive_axis *a)
 {
     int64_t ke = effective_kernel(a), op = a->output_padding;
+    if (a->cut) return (a->in - 1) * a->stride + ke - a->begin - a->end + at_least_0(op);
     if (!a->same)
         return (a->in - 1) * a->stride + ke +
                (op >= 0 ? op : (ke > a->stride ? ke : a->stride) - ke);
@@ -25,6 +26,7 @@ int64_t naive_out(const naive_axis *a)
 int64_t naive_crop(const naive_axis *a)
 {
     int64_t ke = effective_kernel(a);
+    if (a->cut) return a->begin;
     if (!a->same) return 0;
     /* Where the numerator is negative, rounding its half down or to zero does not matter. */
     return at_least_0((a->output_padding >= 0 ? ke - ke % 2 - a->output_padding : ke - a->stride) /

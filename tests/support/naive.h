@@ -18,6 +18,8 @@ typedef struct naive_axis {
     int64_t in, kernel, stride, dilation;
     bool same;
     int64_t output_padding; /* -1: None */
+    bool cut;               /* begin and end are cut, whatever same says */
+    int64_t begin, end;
 } naive_axis;
 
 typedef struct naive_problem {

@@ -17,17 +17,18 @@ static int64_t or_1(int64_t v)
 static naive_axis axis_of(const convt_config *c, int64_t in, int64_t kernel, int64_t stride,
                           int64_t dilation, int64_t padding)
 {
-    return (naive_axis){in,
-                        kernel,
-                        or_1(stride),
-                        or_1(dilation),
-                        c->padding == CONVT_SAME,
-                        c->output_padding.set ? padding : -1};
+    return (naive_axis){.in = in,
+                        .kernel = kernel,
+                        .stride = or_1(stride),
+                        .dilation = or_1(dilation),
+                        .same = c->padding == CONVT_SAME,
+                        .output_padding = c->output_padding.set ? padding : -1,
+                        .cut = c->explicit_padding.set};
 }
 
 naive_problem naive_of_config(const convt_config *c, int64_t n)
 {
-    return (naive_problem){
+    naive_problem p = {
         .n = n,
         .channels = c->input.c,
         .filters = c->filters,
@@ -37,6 +38,28 @@ naive_problem naive_of_config(const convt_config *c, int64_t n)
                      c->output_padding.w),
         .channels_first = c->data_format == CONVT_CHANNELS_FIRST,
     };
+    p.h.begin = c->explicit_padding.top;
+    p.h.end = c->explicit_padding.bottom;
+    p.w.begin = c->explicit_padding.left;
+    p.w.end = c->explicit_padding.right;
+    return p;
+}
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Padding as PyTorch and ONNX have it, instead of Keras' two kinds. */
+static void draw_explicit(convt_config *c, uint64_t *state)
+{
+    c->padding = CONVT_VALID;
+    c->explicit_padding =
+        CONVT_SET_SIDES(pick(state, 0, 4), pick(state, 0, 4), pick(state, 0, 4), pick(state, 0, 4));
+    if (pick(state, 0, 1))
+        c->output_padding =
+            CONVT_SET_HW(pick(state, 0, larger(or_1(c->strides.h), or_1(c->dilation_rate.h)) - 1),
+                         pick(state, 0, larger(or_1(c->strides.w), or_1(c->dilation_rate.w)) - 1));
 }
 
 static convt_config draw_config(uint64_t *state)
@@ -47,14 +70,17 @@ static convt_config draw_config(uint64_t *state)
     c.input.c = pick(state, 0, 3) ? pick(state, 1, 5) : pick(state, 6, 40);
     c.filters = pick(state, 0, 3) ? pick(state, 1, 5) : pick(state, 6, 40);
     c.kernel_size = (convt_hw){pick(state, 1, 5), pick(state, 1, 5)};
-    if (pick(state, 0, 3))
+    c.strides_with_dilation = pick(state, 0, 5) == 0;
+    bool dilated = pick(state, 0, 3) == 0;
+    if (!dilated || c.strides_with_dilation)
         c.strides = (convt_hw){pick(state, 1, 4), pick(state, 1, 4)};
-    else
+    if (dilated || c.strides_with_dilation)
         c.dilation_rate = (convt_hw){pick(state, 1, 3), pick(state, 1, 3)};
     c.padding = pick(state, 0, 1) ? CONVT_SAME : CONVT_VALID;
     if (pick(state, 0, 2) == 0)
         c.output_padding = CONVT_SET_HW(pick(state, 0, or_1(c.strides.h) - 1),
                                         pick(state, 0, or_1(c.strides.w) - 1));
+    if (pick(state, 0, 4) == 0) draw_explicit(&c, state);
     c.data_format = pick(state, 0, 1) ? CONVT_CHANNELS_FIRST : CONVT_CHANNELS_LAST;
     c.dtype = pick(state, 0, 1) ? CONVT_FLOAT64 : CONVT_FLOAT32;
     c.no_bias = pick(state, 0, 4) == 0;
@@ -68,7 +94,8 @@ convt_config random_config(uint64_t seed)
     convt_config c;
     naive_problem p;
     values_next(&state);
-    do { /* an even kernel, same, output_padding 0: nothing may be left of a single row */
+    do { /* an even kernel, same, output_padding 0: nothing may be left of a single row; nor may
+            explicit padding cut everything */
         c = draw_config(&state);
         p = naive_of_config(&c, 1);
     } while (naive_out(&p.h) < 1 || naive_out(&p.w) < 1);
@@ -79,7 +106,10 @@ convt_config random_wrong_config(uint64_t seed, const char **field)
 {
     uint64_t state = ~seed * 0x9E3779B97F4A7C15u;
     convt_config c = random_config(seed);
-    switch (pick(&state, 0, 8)) {
+    c.explicit_padding.set = c.strides_with_dilation = false;
+    if (c.dilation_rate.h > 1 || c.dilation_rate.w > 1) c.strides = (convt_hw){1, 1};
+    c.output_padding.set = false;
+    switch (pick(&state, 0, 11)) {
     case 0:
         c.filters = -pick(&state, 0, 3);
         *field = "filters";
@@ -112,6 +142,21 @@ convt_config random_wrong_config(uint64_t seed, const char **field)
         c.max_batch = -pick(&state, 1, 3);
         *field = "max_batch";
         break;
+    case 8:
+        c.padding = CONVT_VALID;
+        c.explicit_padding = CONVT_SET_SIDES(0, 1, -pick(&state, 1, 3), 0);
+        *field = "explicit_padding";
+        break;
+    case 9:
+        c.padding = CONVT_VALID;
+        c.explicit_padding = CONVT_SET_SIDES(0, 0, 1000, 0);
+        *field = "explicit_padding";
+        break;
+    case 10:
+        c.padding = CONVT_SAME;
+        c.explicit_padding = CONVT_SET_SIDES(0, 0, 0, 0);
+        *field = "explicit_padding";
+        break;
     default:
         c.strides = c.dilation_rate = (convt_hw){2, 2};
         c.output_padding.set = false;
@@ -135,8 +180,10 @@ const char *config_text(const convt_config *c, char *buffer, size_t size)
              (long long)c->filters, (long long)c->kernel_size.h, (long long)c->kernel_size.w,
              (long long)or_1(c->strides.h), (long long)or_1(c->strides.w),
              (long long)or_1(c->dilation_rate.h), (long long)or_1(c->dilation_rate.w),
-             c->padding == CONVT_SAME ? "same" : "valid", padding,
-             c->data_format == CONVT_CHANNELS_FIRST ? "channels_first" : "channels_last",
+             c->explicit_padding.set    ? "explicit"
+             : c->padding == CONVT_SAME ? "same"
+                                        : "valid",
+             padding, c->data_format == CONVT_CHANNELS_FIRST ? "channels_first" : "channels_last",
              c->dtype == CONVT_FLOAT64 ? "float64" : "float32", c->no_bias ? ", no bias" : "");
     return buffer;
 }

@@ -8,8 +8,8 @@
 /*
  * A small config: sizes 1..7, kernels 1..5, strides 1..4, dilations 1..3, both paddings,
  * output_padding or none, both formats, both dtypes, with and without bias; activation linear.
- * Always valid: strides and dilations are not both above 1, output_padding is below strides, and
- * there is an output.
+ * Now and then with what goes beyond Keras: strides with dilations, explicit padding. Always valid:
+ * output_padding is below strides, and there is an output.
  */
 convt_config random_config(uint64_t seed);
 
