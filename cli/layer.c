@@ -173,6 +173,10 @@ static int fit_input(job *j)
         if (code != OPTIONS_PARSED) return code;
     }
     const convt_view x = view_of(&j->cfg, j->in[X]);
+    char text[96];
+    if (x.h == 0 || x.w == 0 || x.c == 0)
+        return complain(EXIT_USAGE, "x", "must have height, width and channels, got shape %s",
+                        shape_text(text, j->in[X]));
     if (j->cfg.input.c > 0 && x.c != j->cfg.input.c)
         return complain(EXIT_USAGE, "x", "has %lld channels, the layer was built for %lld",
                         (long long)x.c, (long long)j->cfg.input.c);
@@ -207,8 +211,11 @@ static int create(job *j, const layer_options *opt)
     if (opt->isa.given) setenv("CONVT_ISA", opt->isa.text, 1);
     int code = check_memory(&j->cfg, 1);
     if (code != OPTIONS_PARSED) return code;
-    if (convt_layer_create(&j->layer, &j->cfg, &err) != CONVT_OK)
-        return complain_config("--config", &err);
+    convt_status status = convt_layer_create(&j->layer, &j->cfg, &err);
+    if (status == CONVT_NO_ISA && opt->isa.given)
+        return complain(EXIT_USAGE, "--isa", "this machine runs no instruction set \"%s\"",
+                        opt->isa.text);
+    if (status != CONVT_OK) return complain_config("--config", &err);
     code = set_parameters(j);
     if (code != OPTIONS_PARSED) return code;
     j->parameter_count = convt_layer_parameters(j->layer, j->parameters);

@@ -216,8 +216,7 @@ static bool on_epoch(void *context, const convt_progress *now)
     return stop_signal == 0;
 }
 
-/* Saves a run that did not reach its end. One that stopped in its first epoch can be resumed too.
- * */
+/* Saves a run that did not reach its end. One that stopped in its first epoch can be resumed, too. */
 static int save_part(job *j, const char *notice)
 {
     convt_error err = {0};

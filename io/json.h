@@ -1,8 +1,8 @@
 /*
  * Keras JSON in parts: single values with their refusals (json_value.c), members of the
  * families (json_family.c), a layer's config (json_layer.c), models in all their wrappings
- * (json_model.c); json_write.c is the way back. json_optimizer.c is SGD, both ways. Every refusal names the key by its place in the
- * file and shows the value.
+ * (json_model.c); json_write.c is the way back. json_optimizer.c is SGD, both ways. Every refusal
+ * names the key by its place in the file and shows the value.
  */
 #ifndef CONVTI_JSON_H
 #define CONVTI_JSON_H

@@ -98,8 +98,8 @@ static const char *find_one(const json_t *config, const char *key, const char *o
     return second && !json_is_null(second) ? other : NULL;
 }
 
-/* The shape that an InputLayer gives: batch_shape, or shape without the batch; each has an old name,
- * which wins. */
+/* The shape that an InputLayer gives: batch_shape, or shape without the batch; each has an old
+ * name, which wins. */
 static convt_status add_input_layer(const convti_place *place, const json_t *config,
                                     convt_config *first)
 {

@@ -95,8 +95,8 @@ static void check_against_reference(const convt_constraint *c, convt_view v, int
 
 /* ---- tests ----------------------------------------------------------------------------------- */
 
-/* 16 subsets, the empty one and the whole by their names, x positive and negative axes x both precisions; 150 channels are more than one chunk
- * of columns. */
+/* 16 subsets, the empty one and the whole by their names, x positive and negative axes x both
+ * precisions; 150 channels are more than one chunk of columns. */
 static void test_every_subset_of_axes(void **state)
 {
     (void)state;

@@ -105,7 +105,7 @@ static void check_layer(const convt_config *cfg, uint64_t seed, const char *what
     tear_down(&p);
 }
 
-/* Layouts and geometries that reach every path of the sweep; the last axis of y is even, for glu. */
+/* Layouts and geometries that reach every path of the sweep; glu needs an even last axis. */
 static const convt_config shapes[] = {
     {.input = {4, 3, 5},
      .filters = 6,

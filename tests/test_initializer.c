@@ -118,7 +118,7 @@ static void test_every_row(void **state)
     }
 }
 
-/* input_axes and output_axes take the place of the fans, where both are there; an empty list is 1. */
+/* input_axes and output_axes take the place of the fans where both are there; an empty one is 1. */
 static void test_fans_over_axes(void **state)
 {
     (void)state;
@@ -246,7 +246,7 @@ static void check_orthogonal(convt_dtype dtype, int64_t kh, int64_t kw, int64_t 
     values_free(a);
 }
 
-/* More columns, more rows, as many; fewer and more vectors than a block and elements than a tile. */
+/* More columns, more rows, as many; fewer and more vectors than a block, elements than a tile. */
 static void test_orthogonal(void **state)
 {
     (void)state;

@@ -703,8 +703,8 @@ static bool differ(const struct fault *a, const struct fault *b)
     return both != NULL;
 }
 
-/* Of two errors the constructor's comes first, and of two of the constructor the one it meets first,
- * in whatever order the keys stand. */
+/* Of two errors the constructor's comes first, and of two of the constructor the one it meets
+ * first, in whatever order the keys stand. */
 static void refusals_come_in_the_order_of_keras(void **state)
 {
     (void)state;

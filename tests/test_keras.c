@@ -240,7 +240,7 @@ static bool read_loss(const keras_case *c, convt_loss_config *loss)
     return true;
 }
 
-/* Keras' weights (n, 1, 1) and (positions) have no last axis of memory; views have one of size 1. */
+/* Keras' weights (n, 1, 1) and (positions) have no last axis of memory; views have one, of 1. */
 static convt_view weight_view(const keras_case *c, convt_data_format format, convt_dtype dtype)
 {
     const convt_array *a = convt_archive_find(&c->archive, "sample_weight");

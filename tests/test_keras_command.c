@@ -1,6 +1,6 @@
 /*
- * The command `convt layer` against Keras: every refusal of tests/keras/refusals.json, and every layer
- * of tests/keras/cases, or of the folder that the first argument names, from file to file.
+ * The command `convt layer` against Keras: every refusal of tests/keras/refusals.json, and every
+ * layer of tests/keras/cases, or of the folder that the first argument names, from file to file.
  */
 #define _XOPEN_SOURCE 700
 #include <fcntl.h>

@@ -1,6 +1,7 @@
 /*
  * Learning rates against numbers worked out by hand from Keras' formulas (those marked "Keras" are
- * what Keras 3.15 gives for lists that its documentation does not provide for), and what is refused.
+ * what Keras 3.15 gives for lists that its documentation does not provide for), and what is
+ * refused.
  */
 #include "support/close.h"
 

@@ -1,7 +1,7 @@
 /*
  * What a run continues from, as named arrays: <layer>/kernel, <layer>/bias, sgd/velocity/<i>,
- * sgd/average/<i> and sgd/accumulator/<i> over trainable parameters, sgd/iterations, epoch, batch, loss_sum, mse_sum (of the epoch under way),
- * codes.
+ * sgd/average/<i> and sgd/accumulator/<i> over trainable parameters, sgd/iterations, epoch, batch,
+ * loss_sum, mse_sum (of the epoch under way), codes.
  */
 #include <math.h>
 #include <stdio.h>

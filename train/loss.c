@@ -1,9 +1,9 @@
 /*
- * loss = sum of weight * value / divisor over positions,   dy = d loss / d prediction,   mse the mean
- * of (output - t)^2 over elements.
+ * loss = sum of weight * value / divisor over positions,   dy = d loss / d prediction,   mse the
+ * mean of (output - t)^2 over elements.
  *
- * The elements are cut into at most 64 blocks, by their number alone; sums of the blocks are added in
- * order, in double.
+ * The elements are cut into at most 64 blocks, by their number alone; sums of the blocks are added
+ * in order, in double.
  */
 #include "loss.h"
 

@@ -104,12 +104,12 @@ typedef struct convt_activation_callbacks {
 } convt_activation_callbacks;
 
 /*
- * An activation and its arguments, by Keras' names; which row takes which, and their defaults, stand
- * in activations.def: relu negative_slope 0, max_value infinite, threshold 0; leaky_relu
+ * An activation and its arguments, by Keras' names; which row takes which, and their defaults,
+ * stand in activations.def: relu negative_slope 0, max_value infinite, threshold 0; leaky_relu
  * negative_slope 0.2; elu and celu alpha 1; squareplus b 4; soft_shrink and hard_shrink threshold
  * 0.5; gelu approximate 0 (1: the tanh form); threshold needs threshold and default_value.
- * softmax, log_softmax, sparsemax and glu work along the last axis of memory, as Keras applies them:
- * channels, or the width where channels come first. glu halves that axis, which must be even.
+ * softmax, log_softmax, sparsemax and glu work along the last axis of memory, as Keras applies
+ * them: channels, or the width where channels come first. glu halves that axis, which must be even.
  */
 typedef struct convt_activation {
     convt_activation_kind kind;
@@ -138,9 +138,9 @@ typedef enum convt_distribution {
     CONVT_UNIFORM_DISTRIBUTION = 2
 } convt_distribution;
 
-/* Axes of a tensor: negative ones count from the end. Kernels have rank 4, biases rank 1. count 0 is
- * the default of the field, CONVT_NO_AXES an empty list (every element by itself), CONVT_ALL_AXES
- * None (the whole tensor; of constraints). */
+/* Axes of a tensor: negative ones count from the end. Kernels have rank 4, biases rank 1. count 0
+ * is the default of the field, CONVT_NO_AXES an empty list (every element by itself),
+ * CONVT_ALL_AXES None (the whole tensor; of constraints). */
 typedef struct convt_axes {
     int count;
     int axis[4];
@@ -196,8 +196,9 @@ typedef enum convt_constraint_kind {
     CONVT_CUSTOM_CONSTRAINT = 1000
 } convt_constraint_kind;
 
-/* Defaults: axis 0 (count 0), Keras' own; max_norm max_value 2; min_max_norm min_value 0, max_value 1,
- * rate 1. An infinite bound (Keras' None) does not bind. custom: `apply` changes w, on one thread. */
+/* Defaults: axis 0 (count 0), Keras' own; max_norm max_value 2; min_max_norm min_value 0, max_value
+ * 1, rate 1. An infinite bound (Keras' None) does not bind. custom: `apply` changes w, on one
+ * thread. */
 typedef struct convt_constraint {
     convt_constraint_kind kind;
     convt_axes axis;

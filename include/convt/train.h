@@ -85,8 +85,8 @@ typedef enum convt_loss_kind {
     CONVT_CUSTOM_LOSS = 1000
 } convt_loss_kind;
 
-/* Keras' reduction of the values of all positions (a position is a place of every axis of memory but
- * the last). MEAN is sum_over_batch_size, or "mean". */
+/* Keras' reduction of the values of all positions (a position is a place of every axis of memory
+ * but the last). MEAN is sum_over_batch_size, or "mean". */
 typedef enum convt_reduction {
     CONVT_REDUCE_MEAN = 0,
     CONVT_REDUCE_SUM = 1,
@@ -139,9 +139,9 @@ typedef struct convt_loss_value {
  * Adds up loss and squared error of n samples of a batch of `batch` samples, so that values of the
  * chunks of a batch add up to that of the batch (BATCH_LOSS rows, which are no sums over samples,
  * take whole batches only: n = batch). target has the shape of prediction, or, for
- * sparse_categorical_crossentropy, 1 in place of the last axis of memory. sample_weight NULL: all 1.
- * dy (shape of prediction; CONVT_NONE: not wanted) is overwritten with the gradient of value->loss.
- * Errors: CONVT_INVALID_ARGUMENT, CONVT_INVALID_SHAPE; *err may be NULL.
+ * sparse_categorical_crossentropy, 1 in place of the last axis of memory. sample_weight NULL: all
+ * 1. dy (shape of prediction; CONVT_NONE: not wanted) is overwritten with the gradient of
+ * value->loss. Errors: CONVT_INVALID_ARGUMENT, CONVT_INVALID_SHAPE; *err may be NULL.
  */
 CONVT_API convt_status convt_loss(const convt_loss_config *loss, convt_const_view target,
                                   convt_const_view prediction,
@@ -158,8 +158,9 @@ typedef enum convt_schedule_kind {
 
 enum { CONVT_MOST_BOUNDARIES = 64 };
 
-/* A schedule and its arguments by Keras' names (schedules.def: which row takes which, and defaults);
- * switches (staircase, cycle) are 0 or 1. Steps are calls of convt_sgd_step, counted from 0. */
+/* A schedule and its arguments by Keras' names (schedules.def: which row takes which, and
+ * defaults); switches (staircase, cycle) are 0 or 1. Steps are calls of convt_sgd_step, counted
+ * from 0. */
 typedef struct convt_schedule {
     convt_schedule_kind kind;
 #define SCHEDULE_ARGUMENT(name, range) convt_optional name;
@@ -202,11 +203,11 @@ CONVT_API convt_status convt_sgd_create(convt_sgd **sgd, const convt_sgd_config 
 CONVT_API void convt_sgd_destroy(convt_sgd *sgd);
 
 /*
- * One step, in the order of Keras' optimizer.apply: gradients / loss_scale_factor; accumulation (only
- * every gradient_accumulation_steps-th call goes on, with the mean); clipping; w -= w * weight_decay
- * * rate; w -= rate * g, or with momentum v = momentum * v - rate * g and w += v (nesterov: w +=
- * momentum * v - rate * g). In every call: averages, their overwriting of w, every constraint, and
- * steps += 1. Gradients are only read. Rows that are not trainable are left alone.
+ * One step, in the order of Keras' optimizer.apply: gradients / loss_scale_factor; accumulation
+ * (only every gradient_accumulation_steps-th call goes on, with the mean); clipping; w -= w *
+ * weight_decay * rate; w -= rate * g, or with momentum v = momentum * v - rate * g and w += v
+ * (nesterov: w += momentum * v - rate * g). In every call: averages, their overwriting of w, every
+ * constraint, and steps += 1. Gradients are only read. Rows that are not trainable are left alone.
  */
 CONVT_API void convt_sgd_step(convt_sgd *sgd);
 
@@ -225,8 +226,8 @@ CONVT_API double convt_schedule_rate(const convt_sgd_config *cfg, int64_t step);
 
 /*
  * Where samples come from. gather writes samples index[0..n) into the rows of x and y (targets as
- * convt_loss takes them); x.data is NULL where inputs are learned codes. It is called from one thread and returns CONVT_OK, or a
- * status that ends the fit.
+ * convt_loss takes them); x.data is NULL where inputs are learned codes. It is called from one
+ * thread and returns CONVT_OK, or a status that ends the fit.
  */
 typedef struct convt_dataset {
     int64_t count;
@@ -308,15 +309,15 @@ CONVT_API const convt_error *convt_trainer_error(const convt_trainer *trainer);
  * Samples per leaf. A batch is cut into leaves of this many samples (the last may be smaller), each
  * leaf runs forward, loss and the data half of backward, and gradients and losses of the leaves are
  * added in a fixed binary tree. A function of batch size and parameter bytes (values of all layers)
- * alone: 16 leaves for small models, one where parameters are large, and one for a BATCH_LOSS, which
- * is no sum over leaves.
+ * alone: 16 leaves for small models, one where parameters are large, and one for a BATCH_LOSS,
+ * which is no sum over leaves.
  */
 CONVT_API int64_t convt_leaf_size(convt_loss_kind loss, int64_t batch_size, size_t parameter_bytes);
 
 /*
- * Trains until `epochs` are done, from wherever the state stands, then calls convt_sgd_finalize (not
- * where `epochs` is 0, or where the run ends otherwise). CONVT_NOT_FINITE: the loss of a batch is
- * NaN or infinite; no step was taken for it, the error names epoch and batch. CONVT_STOPPED: a
+ * Trains until `epochs` are done, from wherever the state stands, then calls convt_sgd_finalize
+ * (not where `epochs` is 0, or where the run ends otherwise). CONVT_NOT_FINITE: the loss of a batch
+ * is NaN or infinite; no step was taken for it, the error names epoch and batch. CONVT_STOPPED: a
  * callback said so. Any status of gather.
  */
 CONVT_API convt_status convt_fit(convt_trainer *trainer);

@@ -19,8 +19,8 @@
  *                Q for x <= 0, 1 - Q for x > 0
  *
  * Q, L, T and G are minimax polynomials, fitted to the error of the whole function; v G is small
- * beside 1 / 2. Contraction to FMA is welcome and not needed: ln 2 is split so that k times its upper
- * part is exact.
+ * beside 1 / 2. Contraction to FMA is welcome and not needed: ln 2 is split so that k times its
+ * upper part is exact.
  */
 #ifndef CONVT_ELTWISE_H
 #define CONVT_ELTWISE_H
@@ -286,10 +286,10 @@ INLINE vec v_sqrt_square_plus(vec x, real b)
     return v_select(a < far, v_sqrt(x * x + b), a);
 }
 
-/* ---- the normal distribution, and the logistic one that gelu(approximate) takes for it -------- */
+/* ---- the normal distribution, and the logistic one that gelu(approximate) takes for it ------- */
 
-/* e^(-x^2 / 2). x^2 is s^2 + (|x| - s) (|x| + s), where s, the upper half of the bits of |x|, has an
- * exact square. */
+/* e^(-x^2 / 2). x^2 is s^2 + (|x| - s) (|x| + s), where s, the upper half of the bits of |x|, has
+ * an exact square. */
 INLINE vec v_bell(vec x)
 {
     vec a = v_min(v_abs(x), 40); /* beyond, the result is 0 */

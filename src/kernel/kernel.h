@@ -43,9 +43,9 @@ typedef void slope_kernel(const struct activation_params *p, int64_t count, cons
 
 /*
  * Activations along rows of `length` z, one row behind another; rows of y hold length / inputs.
- * value: y may be z where inputs is 1. slope is the vector-Jacobian product, dz = J(z, y)^T dy: z is
- * read only where the row of activations.def needs it, else it is called with z = y; dz may be z,
- * and dy where inputs is 1.
+ * value: y may be z where inputs is 1. slope is the vector-Jacobian product, dz = J(z, y)^T dy: z
+ * is read only where the row of activations.def needs it, else it is called with z = y; dz may be
+ * z, and dy where inputs is 1.
  */
 typedef void axis_value_kernel(int64_t rows, int64_t length, const real *z, real *y);
 typedef void axis_slope_kernel(int64_t rows, int64_t length, const real *z, const real *y,

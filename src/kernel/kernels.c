@@ -1,7 +1,7 @@
 /*
  * The one unit that is compiled per ISA and per real: it instantiates the register tiles that fit
- * this ISA's registers, and every activation, and exports them as one const table. Everything else in
- * here is static.
+ * this ISA's registers, and every activation, and exports them as one const table. Everything else
+ * in here is static.
  *
  * Tile sizes: a gemm or outer tile holds rows x vectors accumulators and needs 8 of them to hide
  * the latency of two FMA units; more rows share a loaded vector, more vectors share a broadcast.

@@ -3,8 +3,8 @@
  *
  *     out[r][j] (+)= sum over segments and i of v[row[r] + i * vs] * u[column[j] + i * us]
  *
- * Vector lanes run along u (input channels), rows are broadcasts from v (filters, or taps x filters).
- * Operands are read where the segments say, in place or in the caller's copies.
+ * Vector lanes run along u (input channels), rows are broadcasts from v (filters, or taps x
+ * filters). Operands are read where the segments say, in place or in the caller's copies.
  */
 #ifndef CONVT_OUTER_H
 #define CONVT_OUTER_H

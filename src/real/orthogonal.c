@@ -4,9 +4,9 @@
  * it has fewer of them.
  *
  * Gram-Schmidt in blocks, twice: vectors are projected away from all blocks before theirs and from
- * those before them in their own block; the second round removes what rounding and cancellation left
- * in the first. Sums run in double. Memory is read in the order it lies, a tile of LENGTH x BLOCK at
- * a time; the tiles on the stack are all the memory there is.
+ * those before them in their own block; the second round removes what rounding and cancellation
+ * left in the first. Sums run in double. Memory is read in the order it lies, a tile of LENGTH x
+ * BLOCK at a time; the tiles on the stack are all the memory there is.
  */
 #include <math.h>
 #include <stdbool.h>

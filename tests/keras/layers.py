@@ -286,6 +286,7 @@ def relative(a, b):
 
 def case(rng, index):
     """description, arrays"""
+    keras.src.utils.naming.reset_uids()  # made-up names must not depend on what was made before
     config, name, kinks = random_config(rng, index)
     wide = config["filters"] > 9
     channels = integer(rng, 1, 3) if wide else choice(rng, [1, 2, 3, 4, 5, 6, 8, 17])

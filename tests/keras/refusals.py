@@ -8,6 +8,7 @@ does not refuse, so that no entry can be mistaken.
 
 import itertools
 import json
+import os
 import pathlib
 import sys
 
@@ -229,6 +230,8 @@ def entries():
 
 
 def main():
+    if os.environ.get("PYTHONHASHSEED") != "0":  # messages show sets: in the same order every time
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "PYTHONHASHSEED": "0"})
     out = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).with_name("refusals.json")
     everything = [{"x": X, **entry} for entry in entries()]
     accepted = [entry for entry in everything if not entry["keras"]]

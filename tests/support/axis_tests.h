@@ -1,6 +1,6 @@
 /*
- * The body of test_axis_f32.c and test_axis_f64.c: every AXIS_ACTIVATION of activations.def, on every
- * instruction set that this machine runs, against long double.
+ * The body of test_axis_f32.c and test_axis_f64.c: every AXIS_ACTIVATION of activations.def, on
+ * every instruction set that this machine runs, against long double.
  */
 #include <float.h>
 #include <math.h>
@@ -310,8 +310,8 @@ static void test_slopes(void **state)
     every_kernel(check_slopes);
 }
 
-/* sum dy (y(z + h) - y(z - h)) / 2 h for one element of z; sparsemax only where no element enters or
- * leaves the support within h. */
+/* sum dy (y(z + h) - y(z - h)) / 2 h for one element of z; sparsemax only where no element enters
+ * or leaves the support within h. */
 static bool difference(const struct activation *a, int outputs, long double *z, int at,
                        const long double *dy, long double *slope)
 {

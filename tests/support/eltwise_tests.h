@@ -395,8 +395,8 @@ static void every_kernel(void (*check)(const struct kernels *, const struct form
 }
 
 /* Units in the last place that a value may be off: more where an elementary function is one of
- * several factors or terms. e^x shows every rounding of x, that is in gelu(approximate) the argument
- * of the sigmoid. */
+ * several factors or terms. e^x shows every rounding of x, that is in gelu(approximate) the
+ * argument of the sigmoid. */
 static double allowed(const struct formula *f, const struct parameters *p, long double z)
 {
     switch ((int)f->config.kind) {
@@ -409,7 +409,7 @@ static double allowed(const struct formula *f, const struct parameters *p, long 
     }
 }
 
-/* A factor of z below the normal range is 0: as many of the smallest normal numbers are no error. */
+/* A factor of z below the normal range is 0: |z| smallest normal numbers are no error. */
 static void check_values(const struct kernels *kernels, const struct formula *f,
                          const struct activation_params *params)
 {

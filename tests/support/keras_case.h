@@ -1,7 +1,7 @@
 /*
- * Cases of tests/keras: one .npz each, numbers beside the text case.json, and the tally of a replay.
- * A comparison that fails is printed and counted, so that a run says everything that differs;
- * keras_tally_assert ends the test.
+ * Cases of tests/keras: one .npz each, numbers beside the text case.json, and the tally of a
+ * replay. A comparison that fails is printed and counted, so that a run says everything that
+ * differs; keras_tally_assert ends the test.
  */
 #ifndef KERAS_CASE_H
 #define KERAS_CASE_H
@@ -60,7 +60,7 @@ void keras_compare_scalar(const keras_place *place, const char *array, double ac
 void keras_wrong(const keras_place *place, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Prints one line and fails the test if anything differed, or where there was nothing to compare. */
+/* Prints one line; fails the test if anything differed, or where there was nothing to compare. */
 void keras_tally_assert(const keras_tally *tally, const char *kind);
 
 #endif

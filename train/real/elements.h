@@ -1,6 +1,6 @@
 /*
- * What the formulas of losses.def need beside src/kernel/eltwise.h: sign, powers, and
- * the pieces of Keras' losses that are longer than a line.
+ * What the formulas of losses.def need beside src/kernel/eltwise.h: sign, powers, and the pieces of
+ * Keras' losses that are longer than a line.
  *
  *   log cosh(x)  = log1p(u^2 / (2 (1 + u))),   u = e^|x| - 1,   near 0, where
  *                  |x| + log1p(e^-2|x|) - log 2 would cancel
