@@ -416,6 +416,7 @@ convt_status convti_json_read_constraint(const convti_place *place, const char *
         return no_row(place, name, CONVTI_CONSTRAINTS, "constraint", value, &m);
     status = read_arguments(&inner, &m, arguments, LENGTH(arguments),
                             convti_constraint_arguments_of(constraint.kind), &constraint);
+    constraint.axis_list = json_is_array(json_object_get(m.config, "axis"));
     if (!status) *(convt_constraint *)target = constraint;
     return status;
 }
@@ -449,10 +450,10 @@ static convt_status read_softmax_axis(const convti_place *place, const char *key
                                       const json_t *value, void *target)
 {
     convt_axes axes = {0};
-    (void)target;
     if (!read_axes(value, &axes) || axes.count != 1 || (axes.axis[0] != -1 && axes.axis[0] != 3))
         return convti_json_refuse_value_later(place, key, value,
                                               "-1 or 3: other axes are not supported");
+    *(convt_optional *)target = CONVT_SET(axes.axis[0]);
     return CONVT_OK;
 }
 
@@ -467,7 +468,8 @@ static const convti_json_key leaky_relu_keys[] = {
 };
 static const convti_json_key elu_keys[] = {
     {"alpha", read_kept_number, offsetof(convt_activation, alpha)}};
-static const convti_json_key softmax_keys[] = {{"axis", read_softmax_axis, 0}};
+static const convti_json_key softmax_keys[] = {
+    {"axis", read_softmax_axis, offsetof(convt_activation, axis)}};
 static const convti_json_key activation_keys[] = {{"activation", convti_json_read_activation, 0}};
 
 const convti_activation_layer convti_activation_layers[] = {
@@ -480,7 +482,10 @@ const convti_activation_layer convti_activation_layers[] = {
      {.kind = CONVT_LEAKY_RELU, .negative_slope = {true, 0.3}},
      CONVTI_JSON_KEYS(leaky_relu_keys)},
     {"ELU", "elu", {.kind = CONVT_ELU, .alpha = {true, 1}}, CONVTI_JSON_KEYS(elu_keys)},
-    {"Softmax", "softmax", {.kind = CONVT_SOFTMAX}, CONVTI_JSON_KEYS(softmax_keys)},
+    {"Softmax",
+     "softmax",
+     {.kind = CONVT_SOFTMAX, .axis = {true, -1}},
+     CONVTI_JSON_KEYS(softmax_keys)},
     {"Activation", "activation", {.kind = CONVT_LINEAR}, CONVTI_JSON_KEYS(activation_keys)},
 };
 const int convti_activation_layer_count = (int)LENGTH(convti_activation_layers);

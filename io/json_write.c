@@ -185,11 +185,11 @@ static json_t *regularizer(const convt_regularizer *r, const char *field, convt_
                       finish(&o));
 }
 
-static json_t *axis(const convt_axes *axes)
+static json_t *axis(const convt_axes *axes, bool list)
 {
     if (axes->count == CONVT_ALL_AXES) return json_null();
     if (axes->count == 0) return json_integer(0);
-    return axes->count == 1 ? json_integer(axes->axis[0]) : axis_list(axes);
+    return axes->count == 1 && !list ? json_integer(axes->axis[0]) : axis_list(axes);
 }
 
 static json_t *constraint(const convt_constraint *c, const char *field, convt_error *err)
@@ -201,7 +201,7 @@ static json_t *constraint(const convt_constraint *c, const char *field, convt_er
     if (row->min_value.set) add(&o, "min_value", optional_of(c->min_value, row->min_value));
     if (row->max_value.set) add(&o, "max_value", optional_of(c->max_value, row->max_value));
     if (row->rate.set) add(&o, "rate", optional_of(c->rate, row->rate));
-    if (row->axis) add(&o, "axis", axis(&c->axis));
+    if (row->axis) add(&o, "axis", axis(&c->axis, c->axis_list));
     return serialized("keras.constraints", convti_class_name(CONVTI_CONSTRAINTS, (int)c->kind),
                       finish(&o));
 }
@@ -215,7 +215,7 @@ static bool has_arguments(const convt_activation *a)
     return given;
 }
 
-/* The layer that says an activation with its arguments: ReLU, LeakyReLU, ELU, as far as Keras takes
+/* The layer that says an activation with its arguments: ReLU, LeakyReLU, ELU, Softmax, as far as Keras takes
  * the values; NULL where there is none. */
 static const convti_activation_layer *layer_of(const convt_activation *a)
 {
@@ -245,6 +245,7 @@ static json_t *activation_layer(const convt_activation *a, const convti_activati
     if (row->max_value.set) add(&o, "max_value", real_or_null(p.max_value));
     if (row->negative_slope.set) add(&o, "negative_slope", real_or_null(p.negative_slope));
     if (row->threshold.set) add(&o, "threshold", real_or_null(p.threshold));
+    if (row->axis.set) add(&o, "axis", json_integer((json_int_t)p.axis));
     return serialized("keras.layers", layer->class_name, finish(&o));
 }
 
@@ -260,14 +261,18 @@ static json_t *activation(const convt_config *cfg, convt_error *err)
 
 /* ---- beyond Keras ---------------------------------------------------------------------------- */
 
+static json_t *argument(double value, convti_range range)
+{
+    if (range == CONVTI_SWITCH) return json_boolean(value > 0);
+    if (range == CONVTI_LAST_AXIS) return json_integer((json_int_t)value);
+    return real_or_null(value);
+}
+
 static json_t *activation_arguments(const convt_activation *a, convt_error *err)
 {
     object o = start(err);
-#define ACTIVATION_ARGUMENT(name, range)                                      \
-    if (a->name.set)                                                          \
-        add(&o, #name,                                                        \
-            CONVTI_##range == CONVTI_SWITCH ? json_boolean(a->name.value > 0) \
-                                            : real_or_null(a->name.value));
+#define ACTIVATION_ARGUMENT(name, range) \
+    if (a->name.set) add(&o, #name, argument(a->name.value, CONVTI_##range));
 #include "convt/activations.def"
     return finish(&o);
 }

@@ -26,6 +26,8 @@ static const char *violated(convti_range range, double value)
     if (range == CONVTI_NOT_NEGATIVE && value < 0) return "0 or more";
     if (range == CONVTI_POSITIVE && value <= 0) return "greater than 0";
     if (range == CONVTI_FRACTION && (value < 0 || value > 1)) return "between 0 and 1";
+    if (range == CONVTI_LAST_AXIS && value != -1 && value != 3)
+        return "-1 or 3, the last axis (others are not supported)";
     if (range == CONVTI_SWITCH && value != 0 && value != 1) return "0 or 1";
     return NULL;
 }

@@ -10,7 +10,8 @@ typedef enum convti_range {
     CONVTI_NOT_NEGATIVE,
     CONVTI_POSITIVE,
     CONVTI_FRACTION, /* 0 .. 1 */
-    CONVTI_SWITCH    /* 0 or 1 */
+    CONVTI_SWITCH,   /* 0 or 1 */
+    CONVTI_LAST_AXIS /* of a tensor of rank 4 */
 } convti_range;
 
 typedef struct convti_argument {

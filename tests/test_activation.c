@@ -38,6 +38,10 @@ static void test_defaults(void **state)
         {CONVT_GELU, {.approximate = 0}},
         {CONVT_SOFT_SHRINK, {.threshold = 0.5}},
         {CONVT_HARD_SHRINK, {.threshold = 0.5}},
+        {CONVT_SOFTMAX, {.axis = -1}},
+        {CONVT_LOG_SOFTMAX, {.axis = -1}},
+        {CONVT_SPARSEMAX, {.axis = -1}},
+        {CONVT_GLU, {.axis = -1}},
         {CONVT_THRESHOLD, {.threshold = 0.25, .default_value = 0.25}},
     };
     for (size_t i = 0; i < sizeof every_row / sizeof *every_row; i++) {
@@ -198,6 +202,8 @@ static void test_refused(void **state)
          "0 or 1, got 0.5"},
         {{.kind = CONVT_SQUAREPLUS, .b = {true, HUGE_VAL}}, "activation.b", "finite, got inf"},
         {{.kind = CONVT_SOFTMAX, .alpha = {true, 1}}, "activation.alpha", "softmax"},
+        {{.kind = CONVT_GLU, .axis = {true, 1}}, "activation.axis", "-1 or 3"},
+        {{.kind = CONVT_RELU, .axis = {true, -1}}, "activation.axis", "relu, got -1"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         convt_error err;

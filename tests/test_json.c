@@ -1165,11 +1165,15 @@ static convt_constraint pick_constraint(uint64_t *state, int rank)
     c.rate = pick_number(state, row->rate.set, -1, 0);
     if (row->axis) c.axis = pick_axes(state, rank);
     if (row->axis && pick(state, 0, 4) == 0) c.axis = (convt_axes){.count = CONVT_ALL_AXES};
+    c.axis_list = c.axis.count > 1 || c.axis.count == CONVT_NO_AXES ||
+                  (c.axis.count && toss(state));
+    if (c.axis.count == CONVT_ALL_AXES) c.axis_list = false;
     return c;
 }
 
 static double argument_of(double value, convti_range range)
 {
+    if (range == CONVTI_LAST_AXIS) return value > 1 ? 3 : -1;
     return range == CONVTI_SWITCH ? value > 1 : value;
 }
 
@@ -1280,6 +1284,7 @@ static void check_same_constraint(const convt_constraint *a, const convt_constra
     check_same_number(a->min_value, b->min_value, row->min_value);
     check_same_number(a->rate, b->rate, row->rate);
     check_same_axes(&a->axis, &b->axis, true);
+    assert_int_equal(a->axis_list, b->axis_list);
 }
 
 static void check_same_config(const convt_config *a, const convt_config *b)

@@ -1,6 +1,7 @@
 """Layer cases: Conv2DTranspose over its argument grid, and steps of SGD."""
 
 import collections
+import functools
 import json
 
 import kerasenv
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-# Name: places where the slope jumps. Every activation that a bare string names (threshold needs arguments).
+# Name: places where the slope jumps. Every activation that a bare string names (threshold: see ARGUED).
 ACTIVATIONS = {
     "linear": [], "relu": [0], "relu6": [0, 6], "leaky_relu": [0], "elu": [0], "selu": [0], "celu": [0], "sigmoid": [],
     "hard_sigmoid": [-3, 3], "log_sigmoid": [], "sparse_sigmoid": [-1, 1], "softplus": [], "softsign": [],
@@ -23,6 +24,15 @@ ACTIVATIONS = {
     "glu": [],
 }  # fmt: skip
 AXIS_ACTIVATIONS = ("softmax", "log_softmax", "sparsemax", "glu")
+# Arguments that Keras' JSON has no words for: its function gets them, the stored config has them in a "convt" object.
+ARGUED = {
+    "celu": lambda rng: ({"alpha": choice(rng, [0.5, 1.75])}, [0]),
+    "squareplus": lambda rng: ({"b": choice(rng, [0.25, 1.0, 9.0])}, []),
+    "gelu": lambda rng: ({"approximate": True}, []),
+    "soft_shrink": lambda rng: both_sides(choice(rng, [0.125, 0.25, 1.0])),
+    "hard_shrink": lambda rng: both_sides(choice(rng, [0.125, 0.25, 1.0])),
+    "threshold": lambda rng: ({"threshold": 0.25, "default_value": choice(rng, [-1.0, 0.0, 0.5])}, [0.25]),
+}
 LAYER_ACTIVATIONS = ("ReLU", "LeakyReLU", "ELU", "Softmax")
 DRAWS = 40  # of data, until no value sits on a kink
 MOST_OUTPUTS = 700
@@ -30,13 +40,20 @@ DISTANCE = 1e-5  # from a kink, of the largest value: float32 must fall on the s
 NEAREST_WEIGHT = 2e-6  # to the kink of an l1 regularizer
 
 
+def both_sides(threshold):
+    return {"threshold": threshold}, [-threshold, threshold]
+
+
 # ---- configs ----------------------------------------------------------------------------------------------------------
 
 
 def random_activation(rng, index):
-    """The config's entry, the name that decides, its kinks."""
-    kinds = list(ACTIVATIONS) + list(LAYER_ACTIVATIONS)
+    """The config's entry, the name that decides, its kinks, its arguments where they stand in a "convt" object."""
+    kinds = list(ACTIVATIONS) + list(LAYER_ACTIVATIONS) + [(name,) for name in ARGUED]
     name = kinds[index % len(kinds)]
+    if isinstance(name, tuple):
+        arguments, kinks = ARGUED[name[0]](rng)
+        return name[0], name[0], kinks, arguments
     if name in ACTIVATIONS:
         entry = name
         if name == "linear" and chance(rng, 0.3):
@@ -45,7 +62,7 @@ def random_activation(rng, index):
             entry = {"module": "builtins", "class_name": "function", "config": name, "registered_name": name}
             if name in ("swish", "hard_swish"):  # aliases of strings alone
                 entry = name
-        return entry, name, ACTIVATIONS[name]
+        return entry, name, ACTIVATIONS[name], None
     config, kinks = {}, [0]
     if name == "ReLU":
         threshold = choice(rng, [0.0, 0.0, 0.5, 0.25])
@@ -59,9 +76,9 @@ def random_activation(rng, index):
     elif name == "Softmax":
         config = {"axis": choice(rng, [-1, 3])}
     if chance(rng, 0.4):  # missing keys are defaults; the module cannot be missing
-        return {"module": "keras.layers", "class_name": name, "config": config}, name, kinks
+        return {"module": "keras.layers", "class_name": name, "config": config}, name, kinks, None
     activation = getattr(keras.layers, name)(**config)
-    return plain(keras.saving.serialize_keras_object(activation)), name, kinks
+    return plain(keras.saving.serialize_keras_object(activation)), name, kinks, None
 
 
 def random_object(rng, table):
@@ -125,9 +142,9 @@ INITIALIZERS = [
 
 
 def random_config(rng, index):
-    """The keys that are not left at their defaults, what the activation is, and its kinks."""
+    """The keys that are not left at their defaults, what the activation is, its kinks and arguments."""
     config = {}
-    activation, name, kinks = random_activation(rng, index)
+    activation, name, kinks, arguments = random_activation(rng, index)
     config["filters"] = 2 * integer(rng, 1, 5) if name == "glu" else integer(rng, 2, 9)
     if name not in AXIS_ACTIVATIONS + ("Softmax",):
         config["filters"] = choice(rng, [1, 3, integer(rng, 17, 33)]) if chance(rng, 0.3) else integer(rng, 1, 9)
@@ -166,7 +183,7 @@ def random_config(rng, index):
     if chance(rng, 0.3):
         config["name"] = choice(rng, ["up", "decoder_1", "conv2d_transpose_7", "a layer"])
     config["dtype"] = "float64"
-    return config, name, kinks
+    return config, name, kinks, arguments
 
 
 def plain(config):
@@ -195,9 +212,9 @@ def stored_form(rng, config, layer, input_shape):
 class Judge:
     """Keras' own layer as functions of its parameters, compiled once."""
 
-    def __init__(self, config, corrected):
+    def __init__(self, config, replaced):
         self.layer = keras.layers.Conv2DTranspose.from_config(plain(config))
-        self.activation = corrected or self.layer.activation
+        self.activation = replaced or self.layer.activation
         self.layer.activation = self._activate
         self.model = keras.Sequential([self.layer])
 
@@ -287,7 +304,10 @@ def relative(a, b):
 def case(rng, index):
     """description, arrays"""
     keras.src.utils.naming.reset_uids()  # made-up names must not depend on what was made before
-    config, name, kinks = random_config(rng, index)
+    config, name, kinks, arguments = random_config(rng, index)
+    replaced = kerasenv.CORRECTED.get(name)
+    if arguments:
+        replaced = functools.partial(getattr(keras.activations, name), **arguments)
     wide = config["filters"] > 9
     channels = integer(rng, 1, 3) if wide else choice(rng, [1, 2, 3, 4, 5, 6, 8, 17])
     n, h, w = integer(rng, 1, 3), integer(rng, 1, 5), integer(rng, 1, 5)
@@ -296,7 +316,7 @@ def case(rng, index):
     steps = integer(rng, 1, 6) if chance(rng, 0.6) else 0
     sgd = optimizers.random_sgd(rng) if steps else None
 
-    judge = Judge(config, kerasenv.CORRECTED.get(name))
+    judge = Judge(config, replaced)
     z_shape = keras.layers.Conv2DTranspose.from_config(plain(config)).compute_output_shape(shape)
     if 0 in z_shape:
         raise Skip("an output without elements")
@@ -332,6 +352,10 @@ def case(rng, index):
         raise Skip(", ".join(f"{reason} ({count} draws)" for reason, count in reasons.most_common()))
 
     description = {"kind": "layer", "config": stored_form(rng, config, judge.layer, shape)}
+    if arguments:
+        stored = description["config"]
+        stored = stored["config"] if "class_name" in stored else stored
+        stored["convt"] = {"activation_arguments": arguments}
     if steps:
         description.update(sgd=sgd, steps=steps)
     return description, arrays

@@ -154,7 +154,8 @@ OPTIMIZERS = [
 def said(error):
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = next((line for line in lines if line.startswith("Exception encountered: ")), lines[0] if lines else "")
-    return f"{type(error).__name__}: {text.removeprefix('Exception encountered: ')[:300]}"
+    text = text.removeprefix("Exception encountered: ").split(" Target variable:")[0]  # its values are random
+    return f"{type(error).__name__}: {text[:300]}"
 
 
 def construct(config):

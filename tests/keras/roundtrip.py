@@ -21,16 +21,11 @@ def layer_of(config):
 
 
 def comparable(value):
-    """Numbers as floats, and one spelling where Keras has several for the same layer: tuples and lists, an axis and a
-    list of one, a Softmax layer over the last axis and "softmax". Names of layers within are made up."""
+    """Numbers as floats, tuples as lists. Names of layers within are made up."""
     if isinstance(value, dict):
         value = {key: comparable(inner) for key, inner in value.items()}
         if value.get("module") == "keras.layers":
             value["config"].pop("name", None)
-            if value["class_name"] == "Softmax" and value["config"]["axis"] in (-1.0, 3.0):
-                return "softmax"
-        if isinstance(value.get("axis"), list) and len(value["axis"]) == 1:
-            value["axis"] = value["axis"][0]
         return value
     if isinstance(value, (list, tuple)):
         return [comparable(inner) for inner in value]
@@ -40,8 +35,11 @@ def comparable(value):
 
 
 def difference(case, written):
-    config = case["config"]
-    model = keras.saving.deserialize_keras_object(json.loads(written))
+    config, written = case["config"], json.loads(written)
+    # What goes beyond Keras it does not read; test_keras compares it.
+    config.get("config", config).pop("convt", None)
+    written["config"]["layers"][-1]["config"].pop("convt", None)
+    model = keras.saving.deserialize_keras_object(written)
     (read,) = model.layers
     expected, found = layer_of(config).get_config(), read.get_config()
     name = config.get("config", config).get("name")
