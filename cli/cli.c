@@ -31,8 +31,9 @@ static const char *message_of(const convt_error *err)
 
 int complain_config(const char *option, const convt_error *err)
 {
-    int code = err->status == CONVT_FILE_FAILED || err->status == CONVT_BAD_FORMAT ? EXIT_FAILED
-                                                                                   : EXIT_USAGE;
+    bool failed = err->status == CONVT_FILE_FAILED || err->status == CONVT_BAD_FORMAT ||
+                  err->status == CONVT_NO_MEMORY;
+    int code = failed ? EXIT_FAILED : EXIT_USAGE;
     return complain(code, err->field[0] ? err->field : option, "%s", message_of(err));
 }
 

@@ -27,8 +27,8 @@ int complain(int code, const char *where, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* The line of a library error about a config or model: where is the field, or `option` where the
- * error names none. Returns 1 for files that cannot be read or are corrupt, 2 for everything
- * else. */
+ * error names none. Returns 1 for files that cannot be read or are corrupt and where memory
+ * is out, 2 for everything else. */
 int complain_config(const char *option, const convt_error *err);
 
 /* The line of a library error about data: `option` is where, and the exit code is 1. */

@@ -47,9 +47,11 @@ static void describe(const convt_spec *spec, int64_t batch, info_row shown[])
         layer.dtype = spec->layers[0].dtype;
         layer.data_format = spec->layers[0].data_format;
         info_row *row = &shown[i];
-        *row = (info_row){
-            layer.name ? layer.name : "", activation_name(&layer),
-            {-1, -1, output_channels(&layer)}, -1, -1};
+        *row = (info_row){layer.name ? layer.name : "",
+                          activation_name(&layer),
+                          {-1, -1, output_channels(&layer)},
+                          -1,
+                          -1};
         if (input.c > 0) row->parameters = layer_parameters(&layer, input.c);
         size_t memory = input.h > 0 ? convt_layer_memory(&layer, NULL) : 0;
         if (memory > 0 && convt_output_shape(&layer, &row->output, NULL) == CONVT_OK)

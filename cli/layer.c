@@ -109,21 +109,30 @@ static int copy_parameter(job *j, int which, int index, bool gradient)
 
 /* ---- input ----------------------------------------------------------------------------------- */
 
+/* Whatever is wrong with a config file is wrong usage: what it says, and that it is none. */
+static int refuse_config(const char *where, const convt_error *err)
+{
+    if (err->status == CONVT_FILE_FAILED || err->status == CONVT_BAD_FORMAT)
+        complain_data(where, err);
+    else
+        complain_config(where, err);
+    return EXIT_USAGE;
+}
+
 static int read_config(job *j, const layer_options *opt)
 {
     convt_error err = {0};
-    char *text = NULL;
-    convt_status status = convt_file_read(opt->config.text, &text, NULL, &err);
-    if (!status) status = convt_spec_parse(text, &j->spec, &err);
-    free(text);
-    if (status)
-        return complain(EXIT_USAGE, err.field[0] ? err.field : "--config", "%s", err.message);
+    if (convt_spec_read(opt->config.text, &j->spec, &err) != CONVT_OK)
+        return refuse_config("--config", &err);
+    if (j->spec.weights.count > 0)
+        return complain(EXIT_USAGE, "--config", "%s is a model with weights, not a config",
+                        opt->config.text);
     if (j->spec.count != 1)
         return complain(EXIT_USAGE, "--config", "%s has %d layers where one is needed",
                         opt->config.text, j->spec.count);
     j->cfg = j->spec.layers[0];
     if (opt->sgd.given && convt_sgd_read(opt->sgd.text, &j->sgd_config, &err) != CONVT_OK)
-        return complain(EXIT_USAGE, err.field[0] ? err.field : "--sgd", "%s", err.message);
+        return refuse_config("--sgd", &err);
     return OPTIONS_PARSED;
 }
 

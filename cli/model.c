@@ -61,8 +61,11 @@ const char *activation_name(const convt_config *layer)
 
 int64_t layer_parameters(const convt_config *layer, int64_t channels)
 {
-    int64_t kernel = layer->kernel_size.h * layer->kernel_size.w * layer->filters * channels;
-    return kernel + (layer->no_bias ? 0 : layer->filters);
+    const int64_t sizes[] = {layer->kernel_size.h, layer->kernel_size.w, layer->filters, channels};
+    int64_t count = 1;
+    for (size_t i = 0; i < LENGTH(sizes); i++)
+        if (__builtin_mul_overflow(count, sizes[i], &count)) return -1;
+    return __builtin_add_overflow(count, layer->no_bias ? 0 : layer->filters, &count) ? -1 : count;
 }
 
 int64_t output_channels(const convt_config *layer)
@@ -80,10 +83,16 @@ int64_t output_channels(const convt_config *layer)
 
 size_t model_parameter_bytes(const convt_config layers[], int count)
 {
-    int64_t numbers = 0, channels = layers[0].input.c;
+    const size_t element = layers[0].dtype == CONVT_FLOAT64 ? 8 : 4;
+    int64_t channels = layers[0].input.c;
+    size_t bytes = 0;
     for (int i = 0; i < count; i++) {
-        numbers += layer_parameters(&layers[i], channels);
+        const int64_t numbers = layer_parameters(&layers[i], channels);
+        size_t more;
+        if (numbers < 0 || __builtin_mul_overflow((size_t)numbers, element, &more) ||
+            __builtin_add_overflow(bytes, more, &bytes))
+            return SIZE_MAX;
         channels = output_channels(&layers[i]);
     }
-    return (size_t)numbers * (layers[0].dtype == CONVT_FLOAT64 ? 8 : 4);
+    return bytes;
 }

@@ -18,13 +18,13 @@ int model_read(const char *where, const char *path, convt_spec *spec);
 /* Keras' name of a layer's activation. */
 const char *activation_name(const convt_config *layer);
 
-/* Numbers in the kernel and the bias. */
+/* Numbers in the kernel and the bias; -1 where 64 bits do not count them. */
 int64_t layer_parameters(const convt_config *layer, int64_t channels);
 
 /* Channels that the next layer sees: filters, but half of them behind a glu over channels. */
 int64_t output_channels(const convt_config *layer);
 
-/* Bytes of all parameters of a chain. */
+/* Bytes of all parameters of a chain, SIZE_MAX where that is not enough. */
 size_t model_parameter_bytes(const convt_config layers[], int count);
 
 #endif

@@ -301,3 +301,13 @@ convt_status convt_file_read(const char *path, char **data, size_t *size, convt_
     if (size) *size = count;
     return status;
 }
+
+convt_status convti_file_json(const char *path, char **text, convt_error *err)
+{
+    size_t size;
+    convt_status status = convt_file_read(path, text, &size, err);
+    if (status || strlen(*text) == size) return status;
+    free(*text);
+    return convti_fail(err, CONVT_BAD_FORMAT, convti_base_name(path),
+                       "is no JSON: it holds a zero byte");
+}

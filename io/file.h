@@ -71,6 +71,9 @@ convt_status convti_source_take(convti_source *source, uint64_t size, void **dat
 convt_status convti_source_take_all(convti_source *source, void **data, size_t *size,
                                     convt_error *err);
 
+/* A whole file of JSON, malloc'ed; refused where it holds a zero byte. */
+convt_status convti_file_json(const char *path, char **text, convt_error *err);
+
 /* Refuses what is left over. Reading up to the end also makes archives check their sums. */
 convt_status convti_source_end(convti_source *source, convt_error *err);
 

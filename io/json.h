@@ -63,8 +63,8 @@ char *convti_json_text(const json_t *root);
 
 /* ---- single values --------------------------------------------------------------------------- */
 
-/* An integer; true and false count as 1 and 0, as in Python. 2.0 is none: Keras builds no layer
- * from it. */
+/* An integer; true and false count as 1 and 0, as in Python. 2.0 is none: Keras fails to build most
+ * layers from it. */
 bool convti_json_integer(const json_t *value, int64_t *integer);
 
 /* A finite number or a boolean. */

@@ -432,14 +432,10 @@ convt_status convt_sgd_parse(const char *json, convt_sgd_config *sgd, convt_erro
 
 convt_status convt_sgd_read(const char *path, convt_sgd_config *sgd, convt_error *err)
 {
-    const char *name = convti_base_name(path);
     char *text;
-    size_t size;
-    convt_status status = convt_file_read(path, &text, &size, err);
+    convt_status status = convti_file_json(path, &text, err);
     if (status) return status;
-    status = strlen(text) == size
-                 ? parse(text, name, sgd, err)
-                 : convti_fail(err, CONVT_BAD_FORMAT, name, "is no JSON: it holds a zero byte");
+    status = parse(text, convti_base_name(path), sgd, err);
     free(text);
     return status;
 }

@@ -215,8 +215,8 @@ static bool has_arguments(const convt_activation *a)
     return given;
 }
 
-/* The layer that says an activation with its arguments: ReLU, LeakyReLU, ELU, Softmax, as far as Keras takes
- * the values; NULL where there is none. */
+/* The layer that says an activation with its arguments: ReLU, LeakyReLU, ELU, Softmax, as far as
+ * Keras takes the values; NULL where there is none. */
 static const convti_activation_layer *layer_of(const convt_activation *a)
 {
     struct convti_activation_params p;

@@ -52,14 +52,9 @@ static convt_status read_archive(const char *path, convt_spec *spec, convt_error
 static convt_status read_json(const char *path, convt_spec *spec, convt_error *err)
 {
     char *text;
-    size_t size;
-    convt_status status = convt_file_read(path, &text, &size, err);
+    convt_status status = convti_file_json(path, &text, err);
     if (status) return status;
-    if (strlen(text) != size)
-        status = convti_fail(err, CONVT_BAD_FORMAT, convti_base_name(path),
-                             "is no JSON: it holds a zero byte");
-    else
-        status = convti_spec_parse(text, convti_base_name(path), spec, err);
+    status = convti_spec_parse(text, convti_base_name(path), spec, err);
     free(text);
     return status;
 }

@@ -24,6 +24,35 @@ static int64_t gcd(int64_t a, int64_t b)
     return b == 0 ? a : gcd(b, a % b);
 }
 
+/* Sum and product mod m for 0 <= a, b < m, also where they do not fit. */
+static int64_t add_mod(int64_t a, int64_t b, int64_t m)
+{
+    return a >= m - b ? a - (m - b) : a + b;
+}
+
+static int64_t multiply_mod(int64_t a, int64_t b, int64_t m)
+{
+    int64_t product;
+    if (!__builtin_mul_overflow(a, b, &product)) return product % m;
+    for (product = 0; b > 0; b /= 2) {
+        if (b % 2) product = add_mod(product, a, m);
+        a = add_mod(a, a, m);
+    }
+    return product;
+}
+
+/* x with a * x = 1 (mod m), for a and m without a common divisor (Euclid). */
+static int64_t inverse_mod(int64_t a, int64_t m)
+{
+    int64_t x = 0, next = 1, rest = m, divisor = a % m;
+    while (divisor > 0) {
+        int64_t q = rest / divisor, t = x - q * next, r = rest % divisor;
+        x = next, next = t;
+        rest = divisor, divisor = r;
+    }
+    return m == 1 ? 0 : x < 0 ? x + m : x;
+}
+
 /* How the output of an axis is cut from its natural length. */
 struct cut {
     enum { VALID, SAME, SAME_PADDED, EXPLICIT } rule;
@@ -174,19 +203,24 @@ static void add_position(struct axis_plan *plan, bool same_series, struct tap_cl
 /*
  * Forward: o is reached from i = (o + crop - t * dilation) / stride by the taps with t * dilation =
  * o + crop (mod stride). For one residue these are every (stride / g)-th tap, g = gcd(stride,
- * dilation); in descending order i ascends by dilation / g.
+ * dilation); in descending order i ascends by dilation / g. Only residues that an output has are
+ * visited, so that a stride far beyond the output costs nothing; taps that no output reads come
+ * last.
  */
 void convti_plan_forward(struct axis_plan *plan, const struct axis *axis)
 {
-    int64_t s = axis->stride, d = axis->dilation, g = gcd(s, d), slot = 0;
+    const int64_t s = axis->stride, d = axis->dilation, g = gcd(s, d), period = s / g;
+    const int64_t inverse = inverse_mod(d / g, period), phases = lesser(s, axis->out);
+    int64_t slot = 0;
     plan->count = 0;
-    for (int64_t residue = 0; residue < s; residue++) {
-        int64_t series = slot;
-        for (int64_t t = axis->kernel - 1; t >= 0; t--)
-            if (t * d % s == residue) plan->tap_of_slot[slot++] = t;
+    for (int64_t phase = 0; phase < phases; phase++) {
+        const int64_t series = slot, residue = add_mod(phase, axis->crop % s, s);
+        const int64_t lowest =
+            residue % g == 0 ? multiply_mod(residue / g % period, inverse, period) : axis->kernel;
+        const int64_t taps = ceil_div(axis->kernel - lowest, period);
+        for (int64_t k = taps - 1; k >= 0; k--) plan->tap_of_slot[slot++] = lowest + k * period;
 
-        int64_t first = ((residue - axis->crop) % s + s) % s;
-        for (int64_t o = first; o < axis->out; o += s) {
+        for (int64_t o = phase; o < axis->out; o += s) {
             struct tap_class c = {.first = o,
                                   .step = s,
                                   .count = 1,
@@ -201,8 +235,12 @@ void convti_plan_forward(struct axis_plan *plan, const struct axis *axis)
                     c.source = reach / s;
                 }
             }
-            add_position(plan, o != first, c);
+            add_position(plan, o != phase, c);
         }
+    }
+    for (int64_t t = 0; t < axis->kernel && phases < s; t++) {
+        const int64_t residue = t * d % s, phase = residue - axis->crop % s;
+        if ((phase < 0 ? phase + s : phase) >= phases) plan->tap_of_slot[slot++] = t;
     }
 }
 

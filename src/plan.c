@@ -65,7 +65,7 @@ void convti_plan_gather_forward(struct gather_plan *p, const struct geometry *g,
     p->k = g->channels;
     p->taps = g->taps;
     p->staged = g->channels_first;
-    p->met = greater(g->taps / (g->h.stride * g->w.stride), 1);
+    p->met = greater(g->taps / g->h.stride / g->w.stride, 1);
     cut_panels(p, tiles);
 }
 

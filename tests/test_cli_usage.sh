@@ -64,6 +64,8 @@ echo '{' >c.json
 refused 2 'JSON' layer --config c.json --in i.npz --out o.npz
 echo '[{"filters": 2, "kernel_size": 3}, {"filters": 2, "kernel_size": 3}]' >c.json
 refused 2 '2 layers' layer --config c.json --in i.npz --out o.npz
+printf '{"filters": 2, "kernel_size": 3}\0{' >c.json
+refused 2 '^convt: --config: c.json: .*zero byte' layer --config c.json --in i.npz --out o.npz
 echo '{"filters": 2, "kernel_size": [3, 0]}' >c.json
 refused 2 '^convt: kernel_size: .*3, 0' layer --config c.json --in i.npz --out o.npz
 echo '{"filters": 2, "kernel_size": 3}' >c.json

@@ -151,7 +151,26 @@ static void replay_layer(const keras_place *place)
     free(sgd);
 }
 
-/* A config that is written, read and written again has the same text. */
+/* What goes beyond Keras in a layer's config, serialized or not; NULL: nothing. */
+static const json_t *beyond(const json_t *config)
+{
+    const json_t *inner = json_object_get(config, "config");
+    return json_object_get(inner ? inner : config, "convt");
+}
+
+static bool same_beyond(const keras_place *place, const char *written)
+{
+    json_t *model = json_loads(written, 0, NULL);
+    const json_t *layers = json_object_get(json_object_get(model, "config"), "layers"),
+                 *layer = json_array_get(layers, json_array_size(layers) - 1),
+                 *expected = beyond(json_object_get(place->c->description, "config"));
+    bool same = expected ? json_equal(expected, beyond(layer)) : !beyond(layer);
+    json_decref(model);
+    return same;
+}
+
+/* A config that is written, read and written again has the same text, and goes as far beyond Keras
+ * as the one that was read. */
 static void rewrite_layer(const keras_case *c, void *context)
 {
     const keras_place place = {c, "any", CONVT_FLOAT64, context};
@@ -167,6 +186,8 @@ static void rewrite_layer(const keras_case *c, void *context)
         keras_wrong(&place, "not written again: %s: %s", err.field, err.message);
     else if (strcmp(once, twice) != 0)
         keras_wrong(&place, "written twice:\n%s\n%s", once, twice);
+    else if (!same_beyond(&place, once))
+        keras_wrong(&place, "\"convt\" is another in:\n%s", once);
     convt_spec_free(&first);
     convt_spec_free(&second);
     free(json);

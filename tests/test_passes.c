@@ -114,6 +114,57 @@ static void agrees_with_the_oracle_on_random_configs(void **state)
     for_each_isa(check_random_configs, NULL);
 }
 
+/* Strides and dilations with and without common divisors, also where some taps meet no output. */
+static void steps_that_share_divisors(void **state)
+{
+    (void)state;
+    for (int64_t s = 1; s <= 9; s++)
+        for (int64_t d = 1; d <= 9; d++)
+            for (int64_t k = 1; k <= 4; k++) {
+                convt_config cfg = {.input = {3, 2, 2},
+                                    .filters = 2,
+                                    .kernel_size = {k, 5 - k},
+                                    .strides = {s, d},
+                                    .dilation_rate = {d, s},
+                                    .strides_with_dilation = true,
+                                    .explicit_padding = CONVT_SET_SIDES((k - 1) * d / 2, s, 0, d),
+                                    .dtype = CONVT_FLOAT64};
+                naive_problem p = naive_of_config(&cfg, 1);
+                if (naive_out(&p.h) < 1 || naive_out(&p.w) < 1) continue;
+                struct bench b = set_up(&cfg, 1, (uint64_t)(s * 100 + d * 10 + k));
+                run(&b);
+                check_against_oracle(&b);
+                tear_down(&b);
+            }
+}
+
+/* Planning must not walk through a stride, whose outputs are not there. */
+static void a_stride_far_beyond_the_output_costs_nothing(void **state)
+{
+    (void)state;
+    const int64_t far = INT64_C(1) << 55;
+    const convt_config cfgs[] = {
+        {.strides = {far, far - 1}, .padding = CONVT_SAME, .output_padding = CONVT_SET_HW(0, 0)},
+        {.strides = {far, far}, .explicit_padding = CONVT_SET_SIDES(0, 0, 0, 0)},
+        {.strides = {far - 1, far},
+         .dilation_rate = {1001, 3},
+         .strides_with_dilation = true,
+         .explicit_padding = CONVT_SET_SIDES(1001, 2002, 0, 6)},
+    };
+    for (size_t i = 0; i < sizeof cfgs / sizeof *cfgs; i++) {
+        convt_config cfg = cfgs[i];
+        cfg.input = (convt_shape){1, 1, 3};
+        cfg.filters = 2;
+        cfg.kernel_size = i == 2 ? (convt_hw){4, 3} : (convt_hw){1, 1};
+        cfg.dtype = CONVT_FLOAT64;
+        struct bench b = set_up(&cfg, 2, i);
+        assert_int_equal(b.y.h * b.y.w, 1);
+        run(&b);
+        check_against_oracle(&b);
+        tear_down(&b);
+    }
+}
+
 /* Every number of filters and channels around the tile sizes, where panels, tails and the few-
  * column kernels take turns. */
 static void check_tails(const char *isa, void *context)
@@ -365,6 +416,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_the_oracle_on_random_configs),
+        cmocka_unit_test(steps_that_share_divisors),
+        cmocka_unit_test(a_stride_far_beyond_the_output_costs_nothing),
         cmocka_unit_test(agrees_with_the_oracle_at_every_tile_tail),
         cmocka_unit_test(agrees_with_the_oracle_on_large_maps),
         cmocka_unit_test(bits_do_not_depend_on_threads),

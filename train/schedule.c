@@ -5,8 +5,7 @@
  *     exponential, inverse time   rate * decay_rate^p,  rate / (1 + decay_rate * p),
  *                                 p = step / decay_steps, rounded down with staircase
  *     polynomial                  (rate - end) * (1 - step / decay_steps)^power + end
- *     cosine                      top * ((1 - alpha) * (1 + cos(pi * step / decay_steps)) / 2 +
- * alpha)
+ *     cosine                      top * ((1 - alpha) * (1 + cos(pi * p)) / 2 + alpha)
  *     piecewise constant          values[i] where boundaries[i - 1] < step <= boundaries[i]
  */
 #include "schedule.h"

@@ -109,8 +109,8 @@ typedef struct convt_activation_callbacks {
  * negative_slope 0.2; elu and celu alpha 1; squareplus b 4; soft_shrink and hard_shrink threshold
  * 0.5; gelu approximate 0 (1: the tanh form); threshold needs threshold and default_value.
  * softmax, log_softmax, sparsemax and glu work along the last axis of memory, as Keras applies
- * them: channels, or the width where channels come first; `axis` may say so, -1 or 3. glu halves that
- * axis, which must be even.
+ * them: channels, or the width where channels come first; `axis` may say so, -1 or 3. glu halves
+ * that axis, which must be even.
  */
 typedef struct convt_activation {
     convt_activation_kind kind;

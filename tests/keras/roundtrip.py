@@ -36,7 +36,7 @@ def comparable(value):
 
 def difference(case, written):
     config, written = case["config"], json.loads(written)
-    # What goes beyond Keras it does not read; test_keras compares it.
+    # What goes beyond Keras it does not read; test_keras compares it, also of the layers of PyTorch.
     config.get("config", config).pop("convt", None)
     written["config"]["layers"][-1]["config"].pop("convt", None)
     model = keras.saving.deserialize_keras_object(written)

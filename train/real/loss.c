@@ -6,7 +6,7 @@
  * inlined. Rows over an axis stand in axis.h.
  */
 #include "../loss.h"
-#include "axis.h"
+#include "axis_losses.h"
 #include "block.h"
 #include "elements.h"
 

@@ -1,8 +1,8 @@
 /*
  * One piece of a parameter, in the order of Keras' optimizer.apply:
  *
- *     g /= loss_scale;   g = (g + accumulated) / steps;   g = g * times / over, or within
- * +-clipvalue
+ *     g /= loss_scale;   g = (g + accumulated) / steps
+ *     g = g * times / over,   or within +-clipvalue
  *     w -= w * decay * rate
  *     w -= rate * g,    or  v = m * v - rate * g,  w += v,  with nesterov  w += m * v - rate * g
  *     average = e * average + (1 - e) * w;   w = average, now and then

@@ -10,8 +10,8 @@
  *
  * A row is read in pieces, so that its length is free and nothing is allocated.
  */
-#ifndef CONVT_AXIS_H
-#define CONVT_AXIS_H
+#ifndef CONVT_AXIS_LOSSES_H
+#define CONVT_AXIS_LOSSES_H
 
 #include <math.h>
 
