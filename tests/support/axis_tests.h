@@ -7,9 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernel/kernel.h"
-#include "real/passes.h"
 #include "support/close.h"
+#include "support/kernels.h"
 #include "support/values.h"
 #include "tables.h"
 
@@ -156,19 +155,9 @@ static void every_kernel(void (*check)(const struct activation *))
 #define AXIS_ACTIVATION(enumerator, number, name, needs_z, inputs, ...) {number, inputs, #name},
 #include "convt/activations.def"
     };
-    static const char *const isas[] = {
-#define ISA_ROW(name, bytes, registers, supported) #name,
-#include "isa_rows.def"
-#undef ISA_ROW
-    };
-    for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
-        const char *chosen;
-        const struct kernels *kernels = FN(convti_choose_isa)(isas[i], &chosen);
-        if (!kernels) {
-            print_message("%s: skipped, this machine does not run it\n", isas[i]);
-            continue;
-        }
-        for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
+    for (size_t i = 0; i < KERNEL_ISAS; i++) {
+        const struct kernels *kernels = kernels_at(i);
+        for (size_t k = 0; kernels && k < sizeof rows / sizeof *rows; k++) {
             const int number = rows[k].number;
             if ((size_t)number >= sizeof references / sizeof *references ||
                 !references[number].value)

@@ -11,9 +11,8 @@
 #include <string.h>
 
 #include "kernel/eltwise.h"
-#include "kernel/kernel.h"
-#include "real/passes.h"
 #include "support/close.h"
+#include "support/kernels.h"
 #include "support/values.h"
 #include "tables.h"
 
@@ -375,19 +374,9 @@ static struct activation_params parameters_of(const convt_activation *config)
 static void every_kernel(void (*check)(const struct kernels *, const struct formula *,
                                        const struct activation_params *))
 {
-    static const char *const isas[] = {
-#define ISA_ROW(name, bytes, registers, supported) #name,
-#include "isa_rows.def"
-#undef ISA_ROW
-    };
-    for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
-        const char *chosen;
-        const struct kernels *kernels = FN(convti_choose_isa)(isas[i], &chosen);
-        if (!kernels) {
-            print_message("%s: skipped, this machine does not run it\n", isas[i]);
-            continue;
-        }
-        for (size_t k = 0; k < sizeof formulas / sizeof *formulas; k++) {
+    for (size_t i = 0; i < KERNEL_ISAS; i++) {
+        const struct kernels *kernels = kernels_at(i);
+        for (size_t k = 0; kernels && k < sizeof formulas / sizeof *formulas; k++) {
             const struct activation_params params = parameters_of(&formulas[k].config);
             check(kernels, &formulas[k], &params);
         }
