@@ -54,7 +54,8 @@ int main(void)
     for (int step = 0; !status && step < STEPS; step++) {
         status = convt_model_forward(model, x);
         if (!status)
-            status = convt_loss(&loss, target, convt_model_output(model), NULL, 1, &value, dy, NULL);
+            status =
+                convt_loss(&loss, target, convt_model_output(model), NULL, 1, &value, dy, NULL);
         if (!status) status = convt_model_backward(model, x, convt_read(dy), CONVT_NONE);
         if (status) break;
         convt_sgd_step(sgd);

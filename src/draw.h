@@ -10,7 +10,7 @@ typedef enum convti_distribution {
     CONVTI_UNIFORM,          /* [a, b) */
     CONVTI_NORMAL,           /* mean a, deviation b */
     CONVTI_TRUNCATED_NORMAL, /* a + b z, |z| <= 2 */
-    CONVTI_ORTHOGONAL, /* a times orthonormal columns, or rows where those are fewer */
+    CONVTI_ORTHOGONAL,       /* a times orthonormal columns, or rows where those are fewer */
 } convti_distribution;
 
 typedef struct convti_draw {
