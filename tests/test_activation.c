@@ -4,6 +4,7 @@
 
 #include "names.h"
 #include "support/close.h"
+#include "support/random_config.h"
 #include "tables.h"
 
 /* Every row that is built in, each with the arguments that have no default. */
@@ -12,15 +13,6 @@ static const convt_activation every_row[] = {
 #define AXIS_ACTIVATION ACTIVATION
 #include "convt/activations.def"
 };
-
-static convt_activation complete(convt_activation activation)
-{
-    const convti_activation_arguments *row = convti_activation_arguments_of(activation.kind);
-#define ACTIVATION_ARGUMENT(name, range) \
-    if (row->name.set && isnan(row->name.value)) activation.name = (convt_optional){true, 0.25};
-#include "convt/activations.def"
-    return activation;
-}
 
 /* Keras' defaults; every argument that is not here is one that the row does not take. */
 static void test_defaults(void **state)
@@ -45,7 +37,7 @@ static void test_defaults(void **state)
         {CONVT_THRESHOLD, {.threshold = 0.25, .default_value = 0.25}},
     };
     for (size_t i = 0; i < sizeof every_row / sizeof *every_row; i++) {
-        const convt_activation activation = complete(every_row[i]);
+        const convt_activation activation = complete_activation(every_row[i]);
         struct convti_activation_params actual, expected = {0};
         for (size_t k = 0; k < sizeof defaults / sizeof *defaults; k++)
             if (defaults[k].kind == activation.kind) expected = defaults[k].params;
@@ -149,7 +141,7 @@ static void test_every_row_passes(void **state)
     (void)state;
     convt_error err;
     for (size_t i = 0; i < sizeof every_row / sizeof *every_row; i++) {
-        const convt_activation activation = complete(every_row[i]);
+        const convt_activation activation = complete_activation(every_row[i]);
         assert_int_equal(convti_activation_check(&activation, "activation", &err), CONVT_OK);
     }
     const convt_activation custom = {.kind = CONVT_CUSTOM_ACTIVATION,

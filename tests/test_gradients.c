@@ -134,17 +134,6 @@ static void check_everywhere(convt_config cfg, const char *what)
 
 /* ---- activations ----------------------------------------------------------------------------- */
 
-/* A row with its defaults, and 0.25 for arguments that have none. */
-static convt_activation activation_of(int kind)
-{
-    convt_activation a = {.kind = (convt_activation_kind)kind};
-    const convti_activation_arguments *row = convti_activation_arguments_of(a.kind);
-#define ACTIVATION_ARGUMENT(name, range) \
-    if (row->name.set && isnan(row->name.value)) a.name = CONVT_SET(0.25);
-#include "convt/activations.def"
-    return a;
-}
-
 static void check_activations(const char *isa, void *context)
 {
     (void)isa;
@@ -152,7 +141,9 @@ static void check_activations(const char *isa, void *context)
     int kind;
     const char *name;
     for (int i = 0; (name = convti_name_at(CONVTI_ACTIVATIONS, i, &kind)); i++)
-        check_everywhere((convt_config){.activation = activation_of(kind)}, name);
+        check_everywhere((convt_config){.activation = complete_activation((convt_activation){
+                                            .kind = (convt_activation_kind)kind})},
+                         name);
 }
 
 static void every_activation_has_the_gradient_of_its_formula(void **state)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "names.h"
 #include "support/close.h"
 #include "support/isa.h"
 #include "support/naive.h"
@@ -273,17 +274,34 @@ static void check_threads(const convt_config *cfg, int64_t n, uint64_t seed)
     tear_down(&first);
 }
 
+/* glu wants a last axis of memory that it can halve. */
+static convt_config activated(convt_config cfg, int kind)
+{
+    cfg.activation = complete_activation((convt_activation){.kind = (convt_activation_kind)kind});
+    if (convt_output_shape(&cfg, &(convt_shape){0, 0, 0}, NULL) == CONVT_OK) return cfg;
+    cfg.data_format = CONVT_CHANNELS_LAST;
+    cfg.filters *= 2;
+    return cfg;
+}
+
 static void check_bits(const char *isa, void *context)
 {
     (void)isa;
     (void)context;
-    for (uint64_t seed = 0; seed < 50; seed++) {
-        convt_config cfg = random_config(1000 + seed);
-        cfg.activation.kind = (convt_activation_kind)(seed % 7);
-        cfg.activity_regularizer.kind = seed % 2 ? CONVT_L2 : CONVT_NO_REGULARIZER;
-        check_threads(&cfg, 1 + (int64_t)seed % 4, seed);
+    int kind;
+    for (int k = 0; convti_name_at(CONVTI_ACTIVATIONS, k, &kind); k++)
+        for (uint64_t seed = 0; seed < 2; seed++) {
+            convt_config cfg = activated(random_config(1000 + 2 * (uint64_t)k + seed), kind);
+            cfg.activity_regularizer.kind = seed % 2 ? CONVT_L2 : CONVT_NO_REGULARIZER;
+            check_threads(&cfg, 1 + k % 4, seed);
+        }
+    for (size_t i = 0; i < sizeof large / sizeof *large; i++) {
+        check_threads(&large[i], 3, i);
+        const convt_config softmax = activated(large[i], CONVT_SOFTMAX),
+                           glu = activated(large[i], CONVT_GLU);
+        check_threads(&softmax, 3, i);
+        check_threads(&glu, 3, i);
     }
-    for (size_t i = 0; i < sizeof large / sizeof *large; i++) check_threads(&large[i], 3, i);
 }
 
 static void bits_do_not_depend_on_threads(void **state)

@@ -1,7 +1,9 @@
 #include "random_config.h"
 
+#include <math.h>
 #include <stdio.h>
 
+#include "tables.h"
 #include "values.h"
 
 static int64_t pick(uint64_t *state, int64_t low, int64_t high)
@@ -164,6 +166,16 @@ convt_config random_wrong_config(uint64_t seed, const char **field)
         break;
     }
     return c;
+}
+
+convt_activation complete_activation(convt_activation activation)
+{
+    const convti_activation_arguments *row = convti_activation_arguments_of(activation.kind);
+#define ACTIVATION_ARGUMENT(name, range)                                 \
+    if (row->name.set && isnan(row->name.value) && !activation.name.set) \
+        activation.name = CONVT_SET(0.25);
+#include "convt/activations.def"
+    return activation;
 }
 
 const char *config_text(const convt_config *c, char *buffer, size_t size)

@@ -19,6 +19,9 @@ convt_config random_wrong_config(uint64_t seed, const char **field);
 /* The oracle's problem for n samples of a config whose zero fields stand for defaults. */
 naive_problem naive_of_config(const convt_config *cfg, int64_t n);
 
+/* The activation with 0.25 for every argument that it needs and lacks. */
+convt_activation complete_activation(convt_activation activation);
+
 /* One line of text: the shape of a config, for messages. Returns buffer. */
 const char *config_text(const convt_config *cfg, char *buffer, size_t size);
 
