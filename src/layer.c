@@ -442,9 +442,12 @@ convt_status convt_backward_data(convt_layer *l, convt_const_view x, convt_const
     if (l->cfg.inference)
         return convti_fail(&l->error, CONVT_INVALID_ARGUMENT, "inference",
                            "the layer was created with inference set");
-    if (!check(l, "x", x, x.n, l->cfg.input, false) || !check(l, "y", y, x.n, output, false) ||
-        !check(l, "dy", dy, x.n, output, false) || !check(l, "z", z, x.n, shape_of_z(l), true) ||
-        !check(l, "dx", convt_read(dx), x.n, l->cfg.input, true))
+    const bool without_x = x.h == 0 && dx.data &&
+                           (z.data || !convti_activation_needs_z(&l->cfg.activation));
+    const int64_t n = without_x ? y.n : x.n;
+    if (!check(l, "x", x, n, l->cfg.input, without_x) || !check(l, "y", y, n, output, false) ||
+        !check(l, "dy", dy, n, output, false) || !check(l, "z", z, n, shape_of_z(l), true) ||
+        !check(l, "dx", convt_read(dx), n, l->cfg.input, true))
         return l->error.status;
     l->ops->backward(l, x, z, y, dy, dx, divisor);
     return CONVT_OK;

@@ -326,7 +326,8 @@ CONVT_API convt_status convt_backward(convt_layer *layer, convt_const_view x, co
  * The two halves of convt_backward, for callers that cut a batch into chunks. The data half
  * overwrites dx, dw, db with the gradients of sum(dy*y) + activity regularization / divisor, where
  * divisor is the size of the whole batch; z is what convt_forward_z kept, or CONVT_NONE (then it is
- * recomputed where the activation needs it). The weight half adds the gradients of kernel and bias
+ * recomputed where the activation needs it). x may be CONVT_NONE where dx alone is wanted and x is not
+ * needed for z: dw and db then keep their values. The weight half adds the gradients of kernel and bias
  * regularization to dw and db.
  */
 CONVT_API convt_status convt_backward_data(convt_layer *layer, convt_const_view x,

@@ -113,10 +113,10 @@ static const real *activity(struct convt_layer *l, convt_const_view y, convt_con
     return sum.data;
 }
 
-static void empty_batch(struct convt_layer *l, convt_view dx)
+static void empty_batch(struct convt_layer *l, bool weights, convt_view dx)
 {
-    memset(l->dkernel, 0, (size_t)l->geometry.w_size * sizeof(real));
-    if (l->dbias) memset(l->dbias, 0, (size_t)l->geometry.filters * sizeof(real));
+    if (weights) memset(l->dkernel, 0, (size_t)l->geometry.w_size * sizeof(real));
+    if (weights && l->dbias) memset(l->dbias, 0, (size_t)l->geometry.filters * sizeof(real));
     if (dx.data) memset(dx.data, 0, (size_t)(dx.n * l->geometry.x_size) * sizeof(real));
 }
 
@@ -127,19 +127,20 @@ static void backward(struct convt_layer *l, convt_const_view x, convt_const_view
     const struct geometry *g = &l->geometry;
     convt_activation_kind kind = l->cfg.activation.kind;
     bool custom = kind == CONVT_CUSTOM_ACTIVATION, rows = convti_activation_on_axis(kind);
-    if (x.n * g->z_size == 0) {
-        empty_batch(l, dx);
+    const bool weights = x.h > 0; /* else dx alone is wanted */
+    if (y.n * g->z_size == 0) {
+        empty_batch(l, weights, dx);
         return;
     }
     bool recompute = convti_activation_needs_z(&l->cfg.activation) && !z.data;
     struct sweep_call sweep = {
         .geometry = g,
-        .n = x.n,
+        .n = y.n,
         .z = z.data,
         .y = y.data,
         .z_in_dz = recompute,
         .dz = l->dz,
-        .db = l->dbias,
+        .db = weights ? l->dbias : NULL,
         .parts = l->db_parts,
         .params = params_of(l),
         .axis_slope = rows ? kernels->axis_slope[kind] : NULL,
@@ -147,11 +148,11 @@ static void backward(struct convt_layer *l, convt_const_view x, convt_const_view
         .custom = custom ? &l->cfg.activation.custom : NULL};
     sweep.dy = activity(l, y, dy, divisor, &sweep);
     const real *dz = l->dz ? l->dz : dy.data;
-    struct gather_call again = forward_call(l, x.n, x.data, l->dz);
+    struct gather_call again = forward_call(l, y.n, x.data, l->dz);
     again.channels_first = false;
     struct gather_call gather = {.plan = &l->backward,
                                  .kernels = kernels,
-                                 .n = x.n,
+                                 .n = y.n,
                                  .source = dz,
                                  .packed = l->packed_backward,
                                  .target = dx.data,
@@ -159,7 +160,7 @@ static void backward(struct convt_layer *l, convt_const_view x, convt_const_view
     struct outer_call outer = {.plan = &l->outer,
                                .geometry = g,
                                .kernels = kernels,
-                               .n = x.n,
+                               .n = y.n,
                                .x = x.data,
                                .dz = dz,
                                .dw = l->dkernel,
@@ -181,7 +182,7 @@ static void backward(struct convt_layer *l, convt_const_view x, convt_const_view
         if (dx.data && l->packed_backward_version != l->version) FN(convti_pack_backward)(l);
         if (dx.data) FN(convti_gather)
         (&gather); /* ends without a barrier: dw begins where dx leaves a thread idle */
-        FN(convti_outer)(&outer);
+        if (weights) FN(convti_outer)(&outer);
     }
     if (recompute) l->packed_forward_version = l->version;
     if (dx.data) l->packed_backward_version = l->version;
