@@ -90,8 +90,8 @@ static convt_status plan_shapes(struct convt_layer *l, convt_error *err)
     convt_status status = convti_geometry(&l->geometry, &l->cfg, err);
     if (status != CONVT_OK) return status;
     const struct tile_sizes *tiles = l->ops->tiles(l->kernels);
-    convti_plan_gather_forward(&l->forward, &l->geometry, tiles);
-    convti_plan_gather_backward(&l->backward, &l->geometry, tiles);
+    convti_plan_gather_forward(&l->forward, &l->geometry, tiles, l->ops->real_size);
+    convti_plan_gather_backward(&l->backward, &l->geometry, tiles, l->ops->real_size);
     convti_plan_outer(&l->outer, &l->geometry, tiles);
     return CONVT_OK;
 }

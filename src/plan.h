@@ -19,39 +19,52 @@
  * Columns j are cut into panels of packed weights. Wide panels hold columns in vector lanes; where
  * columns are too few to fill them, dot panels hold k in vector lanes.
  */
+/* How far a stretch of a target axis reads: rows (or columns) of the source for `count` of the
+ * target. */
+struct gather_axis {
+    int64_t source, target; /* lengths */
+    int64_t target_step;    /* of the target between positions of one class */
+    int64_t source_step;    /* of the source for target_step of the target */
+    int64_t reach;          /* of the target from the first tap to the last, in the same unit */
+};
+
 struct gather_plan {
     struct axis_plan h, w;
-    int64_t source_h, source_w, target_h, target_w;
-    int64_t target_step; /* rows of the target between rows of one class */
-    int64_t reach;       /* rows of the target from the first tap to the last */
-    int64_t kernel_w;    /* slots a kernel row */
+    struct gather_axis axis_h, axis_w;
+    int64_t kernel_w; /* slots a kernel row */
     int64_t columns, k, taps;
     int64_t met; /* taps that meet at a target pixel, roughly */
     bool dot;
     int64_t panel; /* columns of a full panel; the last one may hold fewer */
     int64_t panels;
-    int64_t packed; /* elements of all panels */
-    bool staged;    /* the source is channels_first: slabs of it are transposed into scratch */
+    int64_t packed;    /* elements of all panels */
+    int64_t block_k;   /* k of a panel that all pixels of a chunk meet before the next */
+    int64_t chunk;     /* pixels of a chunk */
+    int64_t most_runs; /* of a pair of classes */
+    bool source_staged, target_staged; /* channels_first: slabs are transposed in scratch */
 };
 
-/* A part of the target that one thread computes: whole images, or a band of rows of one image. */
+/* A part of the target that one thread computes: whole images, or a box of one image. */
 struct slabs {
-    int64_t images, rows;         /* of a slab */
-    int64_t image_cuts, row_cuts; /* how many of each */
-    int64_t group, groups;        /* panels that share a visit, and how many such groups */
+    int64_t images, rows, columns;             /* of a slab */
+    int64_t image_cuts, row_cuts, column_cuts; /* how many of each */
+    int64_t group, groups;                     /* panels of an item, and how many such groups */
+    int64_t phases_h, phases_w; /* 1, or every phase of the stride is an item of its own */
 };
 
 /* Source x, target y; source dz, target dx. Everything but the classes, whose arrays need memory
  * first (geometry.h). */
 void convti_plan_gather_forward(struct gather_plan *plan, const struct geometry *g,
-                                const struct tile_sizes *tiles);
+                                const struct tile_sizes *tiles, size_t real_size);
 void convti_plan_gather_backward(struct gather_plan *plan, const struct geometry *g,
-                                 const struct tile_sizes *tiles);
+                                 const struct tile_sizes *tiles, size_t real_size);
 
 struct slabs convti_plan_slabs(const struct gather_plan *plan, int64_t n, size_t real_size);
 
-/* Elements of the source that a slab reads, at most, whatever the batch. */
-int64_t convti_slab_bound(const struct gather_plan *plan, size_t real_size);
+/* Elements of the source and of the target of a slab, at most, whatever the batch; 0 where they are
+ * not staged. */
+int64_t convti_slab_source(const struct gather_plan *plan, size_t real_size);
+int64_t convti_slab_target(const struct gather_plan *plan, size_t real_size);
 
 /*
  * outer: dw[t, f, c] = sum over pixels (n, i) of dz[n, o(i, t), f] * x[n, i, c]

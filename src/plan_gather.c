@@ -6,10 +6,12 @@
 #include "integer.h"
 
 enum {
-    SLAB_BYTES = 128 << 10,  /* source of a slab: stays in L2 beside a group of panels */
-    GROUP_BYTES = 256 << 10, /* packed panels that one visit of a slab walks through */
-    LEAST_ITEMS = 16,        /* work items, where the work is worth it: enough for 16 threads */
-    ITEM_FLOPS = 4 << 20     /* smaller items lose more in partial tiles than threads gain */
+    RESIDENT_BYTES = 384 << 10, /* packed weights that stay in L2 beside a slab */
+    SLAB_BYTES = 256 << 10,     /* source of such a slab, and of a staged one */
+    BLOCK_BYTES = 448 << 10,    /* of a panel that the pixels of a chunk walk over: stays in L2 */
+    CHUNK = 512,                /* pixels whose offsets are listed at once */
+    LEAST_ITEMS = 16,           /* work items, where the work is worth it: enough for 16 threads */
+    ITEM_FLOPS = 4 << 20        /* smaller items lose more in partial tiles than threads gain */
 };
 
 /*
@@ -25,7 +27,12 @@ static bool dot_is_cheaper(int64_t columns, int64_t k, int64_t taps, const struc
     return 5 * dot < 4 * wide;
 }
 
-static void cut_panels(struct gather_plan *p, const struct tile_sizes *tiles)
+static int64_t clamp(int64_t value, int64_t low, int64_t high)
+{
+    return lesser(greater(value, low), high);
+}
+
+static void cut_panels(struct gather_plan *p, const struct tile_sizes *tiles, int64_t size)
 {
     p->dot = dot_is_cheaper(p->columns, p->k, p->met, tiles);
     if (p->dot) {
@@ -38,82 +45,159 @@ static void cut_panels(struct gather_plan *p, const struct tile_sizes *tiles)
         p->panels = ceil_div(p->columns, p->panel);
         p->packed = vectors * tiles->lanes * p->taps * p->k;
     }
+    const int64_t length = p->met * p->k, most = greater(BLOCK_BYTES / (p->panel * size), 1);
+    p->block_k = p->dot ? p->taps * p->k : ceil_div(length, ceil_div(length, most));
+    p->most_runs = p->taps + p->taps * p->k / p->block_k + 1;
+    p->chunk = CHUNK;
+}
+
+static struct gather_axis forward_axis(const struct axis *a)
+{
+    return (struct gather_axis){a->in, a->out, a->stride, 1, (a->kernel - 1) * a->dilation};
+}
+
+/* dx: a step of the target is one of `stride` in the source. */
+static struct gather_axis backward_axis(const struct axis *a)
+{
+    return (struct gather_axis){a->out, a->in, 1, a->stride,
+                                ceil_div((a->kernel - 1) * a->dilation, a->stride)};
 }
 
 void convti_plan_gather_forward(struct gather_plan *p, const struct geometry *g,
-                                const struct tile_sizes *tiles)
+                                const struct tile_sizes *tiles, size_t real_size)
 {
-    p->source_h = g->h.in;
-    p->source_w = g->w.in;
-    p->target_h = g->h.out;
-    p->target_w = g->w.out;
-    p->target_step = g->h.stride;
-    p->reach = (g->h.kernel - 1) * g->h.dilation;
+    p->axis_h = forward_axis(&g->h);
+    p->axis_w = forward_axis(&g->w);
     p->kernel_w = g->w.kernel;
     p->columns = g->filters;
     p->k = g->channels;
     p->taps = g->taps;
-    p->staged = g->channels_first;
+    p->source_staged = p->target_staged = g->channels_first;
     p->met = greater(g->taps / g->h.stride / g->w.stride, 1);
-    cut_panels(p, tiles);
+    cut_panels(p, tiles, (int64_t)real_size);
 }
 
 void convti_plan_gather_backward(struct gather_plan *p, const struct geometry *g,
-                                 const struct tile_sizes *tiles)
+                                 const struct tile_sizes *tiles, size_t real_size)
 {
-    p->source_h = g->h.out;
-    p->source_w = g->w.out;
-    p->target_h = g->h.in;
-    p->target_w = g->w.in;
-    p->target_step = 1;
-    p->reach = 0;
+    p->axis_h = backward_axis(&g->h);
+    p->axis_w = backward_axis(&g->w);
     p->kernel_w = g->w.kernel;
     p->columns = g->channels;
     p->k = g->filters;
     p->taps = g->taps;
-    p->staged = false; /* dz is channels_last in any case */
+    p->source_staged = false; /* dz is channels_last in any case */
+    p->target_staged = g->channels_first;
     p->met = g->taps;
-    cut_panels(p, tiles);
+    cut_panels(p, tiles, (int64_t)real_size);
 }
 
+/* Source positions that `count` neighbouring positions of the target read, at most. */
+static int64_t span(const struct gather_axis *a, int64_t count)
+{
+    return lesser(((count - 1 + a->reach) / a->target_step + 2) * a->source_step, a->source);
+}
+
+/* Elements of a box of one image that have to stay in the cache. */
+static int64_t box(const struct gather_plan *p, int64_t rows, int64_t columns)
+{
+    int64_t source = span(&p->axis_h, rows) * span(&p->axis_w, columns) * p->k;
+    int64_t target = p->target_staged ? rows * columns * p->columns : 0;
+    return greater(source, target);
+}
+
+/* Cuts of an axis: at least `cuts`, in whole steps of the target. */
+static int64_t cut_axis(const struct gather_axis *a, int64_t cuts)
+{
+    int64_t length = ceil_div(greater(a->target, 1), greater(cuts, 1));
+    return lesser(ceil_div(length, a->target_step) * a->target_step, greater(a->target, 1));
+}
+
+/* Boxes of rows as large as `room` allows; of a part of a row where one is larger. */
+static void cut_image(const struct gather_plan *p, struct slabs *s, int64_t room)
+{
+    int64_t rows = s->rows, columns = s->columns;
+    while (box(p, rows, columns) > room && rows > p->axis_h.target_step)
+        rows = ceil_div(ceil_div(rows, 2), p->axis_h.target_step) * p->axis_h.target_step;
+    while (box(p, rows, columns) > room && columns > p->axis_w.target_step)
+        columns = ceil_div(ceil_div(columns, 2), p->axis_w.target_step) * p->axis_w.target_step;
+    s->rows = rows;
+    s->columns = columns;
+}
+
+static int64_t slab_count(const struct gather_plan *p, const struct slabs *s, int64_t n)
+{
+    return ceil_div(n, s->images) * ceil_div(p->axis_h.target, s->rows) *
+           ceil_div(p->axis_w.target, s->columns);
+}
+
+static void cut_slabs(const struct gather_plan *p, struct slabs *s, int64_t n, int64_t wanted)
+{
+    if (slab_count(p, s, n) >= wanted) return;
+    s->images = greater(lesser(s->images, n / wanted), 1);
+    int64_t cuts = ceil_div(wanted, greater(ceil_div(n, s->images), 1));
+    s->rows = lesser(s->rows, cut_axis(&p->axis_h, cuts));
+    cuts = ceil_div(cuts, ceil_div(greater(p->axis_h.target, 1), s->rows));
+    s->columns = lesser(s->columns, cut_axis(&p->axis_w, cuts));
+}
+
+static int64_t phases(const struct gather_axis *a)
+{
+    return lesser(a->target_step, greater(a->target, 1));
+}
+
+static int64_t items_wanted(const struct gather_plan *p, int64_t n)
+{
+    double flops = 2 * (double)(p->met * p->k) * (double)p->columns * (double)n *
+                   (double)(p->axis_h.target * p->axis_w.target);
+    return flops < LEAST_ITEMS * (double)ITEM_FLOPS ? 1 + (int64_t)(flops / ITEM_FLOPS)
+                                                    : LEAST_ITEMS;
+}
+
+/*
+ * What a tile reads most is the panel: a row of it for every k, four bytes of the source for every
+ * pixel. So the panels have to stay in L2. Where all of them do, a slab of the source stays there,
+ * too, and meets them one after the other. Where they do not, an item is one panel of one phase,
+ * and its slab as large as the threads allow: the source streams by.
+ */
 struct slabs convti_plan_slabs(const struct gather_plan *p, int64_t n, size_t real_size)
 {
-    int64_t size = (int64_t)real_size;
-    int64_t image = greater(p->source_h * p->source_w * p->k * size, 1);
-    int64_t panel = greater(p->taps * p->k * p->panel * size, 1);
-    struct slabs s = {.images = 1, .rows = p->target_h};
-
-    s.group = lesser(greater(GROUP_BYTES / panel, 1), p->panels);
-    s.groups = ceil_div(p->panels, s.group);
-    int64_t flops = 2 * p->met * p->k * p->columns * p->target_h * p->target_w; /* of an image */
-    int64_t worth = greater(n * greater(flops / 1024, 1) / (ITEM_FLOPS / 1024), 1);
-    int64_t cuts = ceil_div(lesser(LEAST_ITEMS, worth), s.groups); /* wanted of the batch */
-    if (image <= SLAB_BYTES && n >= 2 * cuts)
-        s.images = lesser(SLAB_BYTES / image, n / cuts);
-    else if (image > SLAB_BYTES || n < cuts)
-        s.rows = ceil_div(p->target_h,
-                          greater(ceil_div(image, SLAB_BYTES), ceil_div(cuts, greater(n, 1))));
-    s.rows = lesser(ceil_div(greater(s.rows, 1), p->target_step) * p->target_step,
-                    greater(p->target_h, 1));
+    const int64_t size = (int64_t)real_size, room = SLAB_BYTES / size;
+    const bool staged = p->source_staged || p->target_staged;
+    struct slabs s = {.images = greater(n, 1),
+                      .rows = greater(p->axis_h.target, 1),
+                      .columns = greater(p->axis_w.target, 1),
+                      .groups = 1,
+                      .phases_h = 1,
+                      .phases_w = 1};
+    if (staged || p->packed * size <= RESIDENT_BYTES) {
+        s.images = clamp(room / greater(box(p, s.rows, s.columns), 1), 1, s.images);
+        cut_image(p, &s, room);
+    } else {
+        s.groups = p->panels;
+        s.phases_h = phases(&p->axis_h);
+        s.phases_w = phases(&p->axis_w);
+    }
+    const int64_t groups = s.groups * s.phases_h * s.phases_w;
+    cut_slabs(p, &s, n, ceil_div(items_wanted(p, n), groups));
     s.image_cuts = ceil_div(n, s.images);
-    s.row_cuts = ceil_div(p->target_h, s.rows);
+    s.row_cuts = ceil_div(p->axis_h.target, s.rows);
+    s.column_cuts = ceil_div(p->axis_w.target, s.columns);
+    s.group = ceil_div(p->panels, s.groups);
     return s;
 }
 
-/* Forward: i = (o + crop - t * dilation) / stride spans (rows - 1 + reach) / stride + 1 rows, and
- * one for rounding. */
-static int64_t slab_source(const struct gather_plan *p, const struct slabs *s)
+/* Images of a slab are at most what fits; a box is largest where the batch alone gives the work. */
+int64_t convti_slab_source(const struct gather_plan *p, size_t real_size)
 {
-    int64_t rows = lesser((s->rows - 1 + p->reach) / p->target_step + 2, p->source_h);
-    return s->images * rows * p->source_w * p->k;
+    struct slabs s = convti_plan_slabs(p, INT32_MAX, real_size);
+    return p->source_staged
+               ? s.images * span(&p->axis_h, s.rows) * span(&p->axis_w, s.columns) * p->k
+               : 0;
 }
 
-/* Slabs of whole images stay within SLAB_BYTES; bands are widest where the batch alone gives enough
- * work. */
-int64_t convti_slab_bound(const struct gather_plan *p, size_t real_size)
+int64_t convti_slab_target(const struct gather_plan *p, size_t real_size)
 {
-    int64_t image = p->source_h * p->source_w * p->k;
-    struct slabs widest = convti_plan_slabs(p, LEAST_ITEMS, real_size);
-    return greater(image * (int64_t)real_size <= SLAB_BYTES ? SLAB_BYTES / (int64_t)real_size : 0,
-                   slab_source(p, &widest));
+    struct slabs s = convti_plan_slabs(p, INT32_MAX, real_size);
+    return p->target_staged ? s.images * s.rows * s.columns * p->columns : 0;
 }

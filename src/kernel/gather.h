@@ -11,21 +11,83 @@
 #include "kernel.h"
 #include "vector.h"
 
-INLINE void gemm(int rows, int vectors, const real *const a[], const struct run *runs,
-                 int64_t count, const real *b, const real *bias, const struct finish *finish,
-                 real *const c[])
+/* The accumulators go through the activation, tile-wise. */
+INLINE void finish_tile(int rows, int vectors, const struct finish *finish,
+                        vec sum[GEMM_MAX_ROWS][KERNEL_MAX_VECTORS])
 {
-    vec sum[KERNEL_MAX_ROWS][KERNEL_MAX_VECTORS];
+    real tile[GEMM_MAX_ROWS * KERNEL_MAX_VECTORS * LANES]
+        __attribute__((aligned(CONVT_VECTOR_BYTES)));
     UNROLL
     for (int r = 0; r < rows; r++) UNROLL
-    for (int v = 0; v < vectors; v++) sum[r][v] = bias ? v_load(bias + v * LANES) : v_splat(0);
+    for (int v = 0; v < vectors; v++) v_store(tile + (r * vectors + v) * LANES, sum[r][v]);
+    finish->f(&finish->params, rows * vectors * LANES, tile, tile);
+    UNROLL
+    for (int r = 0; r < rows; r++) UNROLL
+    for (int v = 0; v < vectors; v++) sum[r][v] = v_load(tile + (r * vectors + v) * LANES);
+}
 
-    for (const struct run *run = runs; run < runs + count; run++) {
-        const real *row[KERNEL_MAX_ROWS];
+INLINE void store_tile(int rows, int vectors, int64_t columns, real *target, const int64_t *to,
+                       vec sum[GEMM_MAX_ROWS][KERNEL_MAX_VECTORS])
+{
+    const int64_t rest = columns - (vectors - 1) * LANES;
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        real *c = target + to[r];
         UNROLL
-        for (int r = 0; r < rows; r++) row[r] = a[r] + run->a;
-        const real *panel = b + run->b * (vectors * LANES);
+        for (int v = 0; v < vectors - 1; v++) v_store(c + v * LANES, sum[r][v]);
+        store_up_to(c + (vectors - 1) * LANES, sum[r][vectors - 1], rest);
+    }
+}
+
+enum { LINE = 64 / sizeof(real) }; /* of the cache */
+
+/* Where the target of a tile lies: its lines arrive while the sums are made. */
+INLINE void prefetch_target(int rows, int vectors, const real *target, const int64_t *to)
+{
+    UNROLL
+    for (int r = 0; r < rows; r++) UNROLL
+    for (int v = 0; v < vectors; v++) __builtin_prefetch(target + to[r] + v * LANES, 1);
+}
+
+/* The source of the next tile lies at an even distance; where it does not, a prefetch is lost. */
+INLINE void prefetch_source(int rows, const real *const *row, int64_t k)
+{
+    UNROLL
+    for (int r = 0; r < rows; r++) __builtin_prefetch(row[r] + k);
+}
+
+INLINE void gemm_tile(int rows, int vectors, const struct gather_block *block, int64_t first)
+{
+    const int64_t *from = block->from + first, *to = block->to + first;
+    vec sum[GEMM_MAX_ROWS][KERNEL_MAX_VECTORS];
+    if (block->add) {
+        const int64_t rest = block->columns - (vectors - 1) * LANES;
+        UNROLL
+        for (int r = 0; r < rows; r++) {
+            const real *c = block->target + to[r];
+            UNROLL
+            for (int v = 0; v < vectors - 1; v++) sum[r][v] = v_load(c + v * LANES);
+            sum[r][vectors - 1] = load_up_to(c + (vectors - 1) * LANES, rest);
+        }
+    } else {
+        const real *bias = block->bias;
+        UNROLL
+        for (int v = 0; v < vectors; v++) {
+            vec start = bias ? v_load(bias + v * LANES) : v_splat(0);
+            UNROLL
+            for (int r = 0; r < rows; r++) sum[r][v] = start;
+        }
+        prefetch_target(rows, vectors, block->target, to);
+    }
+
+    const int64_t ahead = from[rows] - from[0];
+    for (const struct run *run = block->runs, *end = run + block->run_count; run < end; run++) {
+        const real *row[GEMM_MAX_ROWS];
+        UNROLL
+        for (int r = 0; r < rows; r++) row[r] = block->source + from[r] + run->a;
+        const real *panel = block->panel + run->b * (vectors * LANES);
         for (int64_t k = 0; k < run->k; k++, panel += vectors * LANES) {
+            if (k % LINE == 0) prefetch_source(rows, row, k + ahead);
             vec w[KERNEL_MAX_VECTORS];
             UNROLL
             for (int v = 0; v < vectors; v++) w[v] = v_load(panel + v * LANES);
@@ -38,20 +100,15 @@ INLINE void gemm(int rows, int vectors, const real *const a[], const struct run 
         }
     }
 
-    if (finish->f) {
-        real tile[KERNEL_MAX_ROWS * KERNEL_MAX_VECTORS * LANES]
-            __attribute__((aligned(CONVT_VECTOR_BYTES)));
-        UNROLL
-        for (int r = 0; r < rows; r++) UNROLL
-        for (int v = 0; v < vectors; v++) v_store(tile + (r * vectors + v) * LANES, sum[r][v]);
-        finish->f(&finish->params, rows * vectors * LANES, tile, tile);
-        UNROLL
-        for (int r = 0; r < rows; r++) UNROLL
-        for (int v = 0; v < vectors; v++) sum[r][v] = v_load(tile + (r * vectors + v) * LANES);
-    }
-    UNROLL
-    for (int r = 0; r < rows; r++) UNROLL
-    for (int v = 0; v < vectors; v++) v_store(c[r] + v * LANES, sum[r][v]);
+    if (block->z) store_tile(rows, vectors, block->columns, block->z, to, sum);
+    if (block->finish->f) finish_tile(rows, vectors, block->finish, sum);
+    store_tile(rows, vectors, block->columns, block->target, to, sum);
+}
+
+INLINE void gemm(int rows, int vectors, const struct gather_block *block, int64_t first,
+                 int64_t tiles)
+{
+    for (; tiles > 0; tiles--, first += rows) gemm_tile(rows, vectors, block, first);
 }
 
 /* Lane l of the result is the sum over the lanes of sum[l]: log2(LANES) rounds that halve the

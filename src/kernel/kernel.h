@@ -57,11 +57,23 @@ struct finish {
     struct activation_params params;
 };
 
-/* b: a panel, `vectors` vectors a row of k; c[r] receives vectors * lanes elements. bias may be
- * NULL. */
-typedef void gemm_kernel(const real *const a[], const struct run *runs, int64_t count,
-                         const real *b, const real *bias, const struct finish *finish,
-                         real *const c[]);
+/*
+ * Pixels against a panel. The panel holds a row of whole vectors for every k; of the last vector
+ * only `columns` of the row count. Sums start at bias (NULL: 0), or at what the target holds.
+ */
+struct gather_block {
+    const real *source, *panel, *bias;
+    real *target, *z;         /* z: the values before finish, or NULL */
+    const int64_t *from, *to; /* offsets in source, and in target and z, of every pixel */
+    const struct run *runs;
+    int64_t run_count;
+    int64_t columns;
+    bool add;
+    const struct finish *finish; /* NULL f: sums are stored as they are */
+};
+
+/* Tiles of pixels from `first` on, [vectors][rows] of them in one. */
+typedef void gemm_kernel(const struct gather_block *block, int64_t first, int64_t tiles);
 
 /* b: one row of all k per column, `stride` apart; c receives rows x columns elements, contiguous.
  * bias may be NULL. */
@@ -75,7 +87,7 @@ typedef void outer_kernel(const struct segment *segments, int64_t count, const i
 
 struct kernels {
     struct tile_sizes tiles;
-    gemm_kernel *const (*gemm)[KERNEL_MAX_ROWS + 1];   /* [vectors][rows] */
+    gemm_kernel *const (*gemm)[GEMM_MAX_ROWS + 1];     /* [vectors][rows] */
     outer_kernel *const (*outer)[KERNEL_MAX_ROWS + 1]; /* [vectors][rows] */
     dot_kernel *const *dot;                            /* [columns] */
     activate_kernel *const *activate;                  /* [activation number], element by element */

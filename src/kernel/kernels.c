@@ -17,9 +17,6 @@
 
 enum { WIDE = CONVT_VECTOR_REGISTERS >= 32, DOTS = WIDE ? 24 : 12 };
 
-#define GEMM_ARGUMENTS                                                                             \
-    const real *const a[], const struct run *runs, int64_t count, const real *b, const real *bias, \
-        const struct finish *finish, real *const c[]
 #define OUTER_ARGUMENTS                                                                       \
     const struct segment *segments, int64_t count, const int64_t *row, const int64_t *column, \
         real *out, int64_t stride, bool add
@@ -27,11 +24,13 @@ enum { WIDE = CONVT_VECTOR_REGISTERS >= 32, DOTS = WIDE ? 24 : 12 };
     const real *const a[], const struct run *runs, int64_t count, const real *b, int64_t stride, \
         const real *bias, real *c
 
-#define TILE(rows, vectors)                                                   \
-    static void gemm_##rows##x##vectors(GEMM_ARGUMENTS)                       \
-    {                                                                         \
-        gemm(rows, vectors, a, runs, count, b, bias, finish, c);              \
-    }                                                                         \
+#define GEMM(rows, vectors)                                                          \
+    static void gemm_##rows##x##vectors(const struct gather_block *b, int64_t first, \
+                                        int64_t tiles)                               \
+    {                                                                                \
+        gemm(rows, vectors, b, first, tiles);                                        \
+    }
+#define OUTER(rows, vectors)                                                  \
     static void outer_##rows##x##vectors(OUTER_ARGUMENTS)                     \
     {                                                                         \
         outer(rows, vectors, segments, count, row, column, out, stride, add); \
@@ -43,18 +42,26 @@ enum { WIDE = CONVT_VECTOR_REGISTERS >= 32, DOTS = WIDE ? 24 : 12 };
         dot(DOT_ROWS_##columns, columns, a, runs, count, b, stride, bias, c); \
     }
 
-#define SIX_ROWS(vectors) \
-    TILE(1, vectors)      \
+#define ROWS_TO_6(TILE, vectors) \
+    TILE(1, vectors)             \
     TILE(2, vectors) TILE(3, vectors) TILE(4, vectors) TILE(5, vectors) TILE(6, vectors)
-#define EIGHT_ROWS(vectors) SIX_ROWS(vectors) TILE(7, vectors) TILE(8, vectors)
+#define ROWS_TO_8(TILE, vectors) ROWS_TO_6(TILE, vectors) TILE(7, vectors) TILE(8, vectors)
+#define ROWS_TO_12(TILE, vectors) \
+    ROWS_TO_8(TILE, vectors)      \
+    TILE(9, vectors) TILE(10, vectors) TILE(11, vectors) TILE(12, vectors)
 
-EIGHT_ROWS(1)
+ROWS_TO_12(GEMM, 1)
+ROWS_TO_8(OUTER, 1)
 #if CONVT_VECTOR_REGISTERS >= 32
-EIGHT_ROWS(2)
-SIX_ROWS(3)
-SIX_ROWS(4)
+ROWS_TO_12(GEMM, 2)
+ROWS_TO_8(GEMM, 3)
+ROWS_TO_6(GEMM, 4)
+ROWS_TO_8(OUTER, 2)
+ROWS_TO_6(OUTER, 3)
+ROWS_TO_6(OUTER, 4)
 #else
-SIX_ROWS(2)
+ROWS_TO_6(GEMM, 2)
+ROWS_TO_6(OUTER, 2)
 #endif
 
 /* One column: as many rows as reduce to whole vectors; more columns: as many rows as registers
@@ -75,26 +82,34 @@ DOT(4)
         kind##_5x##vectors, kind##_6x##vectors
 #define ROWS_8(kind, vectors) ROWS_6(kind, vectors), kind##_7x##vectors, kind##_8x##vectors
 
-#if CONVT_VECTOR_REGISTERS >= 32
-#define TILES(kind)                                                      \
-    {                                                                    \
-        {NULL}, {ROWS_8(kind, 1)}, {ROWS_8(kind, 2)}, {ROWS_6(kind, 3)}, \
-        {                                                                \
-            ROWS_6(kind, 4)                                              \
-        }                                                                \
-    }
-#else
-#define TILES(kind)                \
-    {                              \
-        {NULL}, {ROWS_8(kind, 1)}, \
-        {                          \
-            ROWS_6(kind, 2)        \
-        }                          \
-    }
-#endif
+#define ROWS_12(kind, vectors)                                                           \
+    ROWS_8(kind, vectors), kind##_9x##vectors, kind##_10x##vectors, kind##_11x##vectors, \
+        kind##_12x##vectors
 
-static gemm_kernel *const gemm_tiles[][KERNEL_MAX_ROWS + 1] = TILES(gemm);
-static outer_kernel *const outer_tiles[][KERNEL_MAX_ROWS + 1] = TILES(outer);
+static gemm_kernel *const gemm_tiles[][GEMM_MAX_ROWS + 1] = {
+    {NULL},
+    {ROWS_12(gemm, 1)},
+#if CONVT_VECTOR_REGISTERS >= 32
+    {ROWS_12(gemm, 2)},
+    {ROWS_8(gemm, 3)},
+    {ROWS_6(gemm, 4)},
+#else
+    {ROWS_6(gemm, 2)},
+#endif
+};
+
+static outer_kernel *const outer_tiles[][KERNEL_MAX_ROWS + 1] = {
+    {NULL},
+    {ROWS_8(outer, 1)},
+#if CONVT_VECTOR_REGISTERS >= 32
+    {ROWS_8(outer, 2)},
+    {ROWS_6(outer, 3)},
+    {ROWS_6(outer, 4)},
+#else
+    {ROWS_6(outer, 2)},
+#endif
+};
+
 static dot_kernel *const dot_tiles[] = {NULL, dot_1, dot_2, dot_3, dot_4};
 
 #define TABLE_NAME(isa) CONVT_JOIN(CONVT_JOIN(convt_kernels_, isa), REAL_SUFFIX)
@@ -104,6 +119,7 @@ const struct kernels TABLE_NAME(CONVT_ISA_NAME) = {
     .tiles = {.lanes = LANES,
               .vectors = WIDE ? 4 : 2,
               .rows = {0, 8, WIDE ? 8 : 6, 6, 6},
+              .gemm_rows = {0, 12, WIDE ? 12 : 6, 8, 6},
               .dot_rows = {0, DOT_ROWS_1, DOT_ROWS_2, DOT_ROWS_3, DOT_ROWS_4}},
     .gemm = gemm_tiles,
     .outer = outer_tiles,

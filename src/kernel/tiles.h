@@ -10,6 +10,7 @@
 /* Capacities over all ISAs; a unit uses what its registers allow. */
 enum {
     KERNEL_MAX_ROWS = 8,
+    GEMM_MAX_ROWS = 12,
     KERNEL_MAX_VECTORS = 4,
     KERNEL_MAX_COLUMNS = 4,
     KERNEL_MAX_LANES = 16,
@@ -17,10 +18,11 @@ enum {
 };
 
 struct tile_sizes {
-    int lanes;                            /* reals in a vector */
-    int vectors;                          /* of the widest tile */
-    int rows[KERNEL_MAX_VECTORS + 1];     /* [vectors]: rows of a full gemm or outer tile */
-    int dot_rows[KERNEL_MAX_COLUMNS + 1]; /* [columns]: rows of a dot tile; always full */
+    int lanes;                             /* reals in a vector */
+    int vectors;                           /* of the widest tile */
+    int rows[KERNEL_MAX_VECTORS + 1];      /* [vectors]: rows of a full outer tile */
+    int gemm_rows[KERNEL_MAX_VECTORS + 1]; /* [vectors]: rows of a full gemm tile */
+    int dot_rows[KERNEL_MAX_COLUMNS + 1];  /* [columns]: rows of a dot tile; always full */
 };
 
 /* A stretch of a gather that is contiguous in memory: k elements at a[r] + a meet the rows b .. b +

@@ -56,17 +56,31 @@ INLINE vec v_shuffle(vec a, vec b, vec_bits index)
 #endif
 }
 
+/* count < LANES elements, by moves of constant size. */
+INLINE void move_part(real *to, const real *from, int64_t count)
+{
+    UNROLL
+    for (int step = LANES / 2; step >= 1; step /= 2)
+        if (count & step) {
+            memcpy(to, from, (size_t)step * sizeof(real));
+            to += step;
+            from += step;
+        }
+}
+
 /* The first count < LANES elements, zeros behind; never reads past p[count - 1]. */
 static inline vec v_load_part(const real *p, int64_t count)
 {
     real lanes[LANES] __attribute__((aligned(CONVT_VECTOR_BYTES))) = {0};
-    for (int64_t i = 0; i < count; i++) lanes[i] = p[i];
+    move_part(lanes, p, count);
     return *(const vec *)lanes;
 }
 
 static inline void v_store_part(real *p, vec v, int64_t count)
 {
-    for (int64_t i = 0; i < count; i++) p[i] = v[i];
+    real lanes[LANES] __attribute__((aligned(CONVT_VECTOR_BYTES)));
+    *(vec *)lanes = v;
+    move_part(p, lanes, count);
 }
 
 /* What is left of an array: a whole vector, or the part that there is. */

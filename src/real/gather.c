@@ -3,9 +3,10 @@
  * w[t, j, k]
  *
  * Work items are (group of panels, slab of the target). Within an item every pair of tap classes
- * (rows x columns of pixels that meet the same taps) is one matrix product over its pixels,
- * flattened over images, rows and columns, so that tiles are full even on small maps; its taps
- * become runs, contiguous stretches of source and panel.
+ * (rows x columns of pixels that meet the same taps) is one matrix product over its pixels, counted
+ * over images, rows and columns, so that tiles are full even on small maps; its taps become runs,
+ * contiguous stretches of source and panel. Pixels are listed a chunk at a time, and a chunk meets
+ * a block of k of every panel before the next one, so that both stay in the cache.
  */
 #include <string.h>
 
@@ -14,20 +15,39 @@
 
 enum { MOST_ROWS = KERNEL_MAX_DOTS };
 
-/* The part of the target an item covers, and where its source begins in memory. */
+/* Where a box of an image stack lies in memory, channels_last: whole in the tensor, or a copy. */
+struct field {
+    int64_t rows, columns, depth; /* an image's, a row's, a pixel's extent in memory */
+    int64_t row0, column0;        /* the first that is there */
+};
+
+static int64_t field_at(const struct field *f, int64_t n, int64_t row, int64_t column)
+{
+    return ((n * f->rows + row - f->row0) * f->columns + column - f->column0) * f->depth;
+}
+
+/* The part of the target an item covers. Images count from n0 in both fields. */
 struct item {
     const struct gather_call *call;
-    int64_t n0, n1, r0, r1; /* images, target rows */
+    int64_t n0, n1, r0, r1, c0, c1; /* images; rows and columns of the target */
     int64_t panel0, panel1;
-    const real *source;       /* pixel (image n0, row low, column 0), channels_last */
-    int64_t low, source_rows; /* first source row in memory, rows an image */
+    int64_t phase_h, phase_w; /* of the stride; -1: all */
+    const real *source;
+    real *target, *z;
+    struct field from, to;
+};
+
+/* Memory of one thread. */
+struct desk {
     struct run *runs;
+    int64_t *from, *to; /* of the pixels of a chunk */
+    real *source, *target;
 };
 
 /* A pair of classes: its pixels, counted (image, row, column), and its runs. */
 struct pair {
     const struct tap_class *h, *w;
-    int64_t q0, rows; /* of class h within the slab */
+    int64_t q0, rows, p0, columns; /* of the classes within the slab */
     int64_t pixels;
     int64_t runs;
 };
@@ -37,228 +57,328 @@ struct cursor {
     int64_t n, q, c;
 };
 
-/* Runs along a kernel row join where neighbouring taps are neighbours in memory. */
-static int64_t make_runs(const struct item *it, const struct tap_class *h,
-                         const struct tap_class *w)
+static void lay_desk(const struct gather_plan *p, convti_size *size, struct desk *desk,
+                     char *memory)
 {
-    const struct gather_plan *p = it->call->plan;
-    int64_t count = 0;
-    bool joined = w->tap_step == 1;
-    for (int64_t a = 0; a < h->taps; a++)
-        for (int64_t b = 0; b < (joined ? w->taps > 0 : w->taps); b++)
-            it->runs[count++] =
-                (struct run){.a = (a * h->tap_step * p->source_w + b * w->tap_step) * p->k,
-                             .b = ((h->slot + a) * p->kernel_w + w->slot + b) * p->k,
-                             .k = joined ? w->taps * p->k : p->k};
-    return count;
-}
-
-/* Where a pixel of the pair reads and writes; then on to the next one. */
-static void place(const struct item *it, const struct pair *pair, struct cursor *at,
-                  const real **source, int64_t *target)
-{
-    const struct gather_plan *p = it->call->plan;
-    const struct tap_class *h = pair->h, *w = pair->w;
-    if (pair->runs > 0) {
-        int64_t row = h->source + (pair->q0 + at->q) * h->source_step - it->low,
-                column = w->source + at->c * w->source_step;
-        *source = it->source + ((at->n * it->source_rows + row) * p->source_w + column) * p->k;
-    } else {
-        *source = it->source;
-    }
-    int64_t n = it->n0 + at->n, oh = h->first + (pair->q0 + at->q) * h->step,
-            ow = w->first + at->c * w->step;
-    *target = it->call->channels_first ? (n * p->columns * p->target_h + oh) * p->target_w + ow
-                                       : ((n * p->target_h + oh) * p->target_w + ow) * p->columns;
-    if (++at->c == w->count) {
-        at->c = 0;
-        if (++at->q == pair->rows) {
-            at->q = 0;
-            at->n++;
-        }
-    }
-}
-
-/* A tile of values, rows x width, to their places; only the first `columns` of a row count. */
-static void scatter(const struct gather_call *call, real *out, const real *tile, int64_t rows,
-                    int64_t width, int64_t columns, int64_t first, const int64_t *target)
-{
-    int64_t stride = call->channels_first ? call->plan->target_h * call->plan->target_w : 1;
-    for (int64_t r = 0; r < rows; r++) {
-        real *to = out + target[r] + first * stride;
-        for (int64_t j = 0; j < columns; j++) to[j * stride] = tile[r * width + j];
-    }
-}
-
-/* The tile holds z: keep it where asked, finish it, store it. */
-static void store(const struct gather_call *call, real *tile, int64_t rows, int64_t width,
-                  int64_t columns, int64_t first, const int64_t *target)
-{
-    if (call->z) scatter(call, call->z, tile, rows, width, columns, first, target);
-    if (call->finish.f) call->finish.f(&call->finish.params, rows * width, tile, tile);
-    scatter(call, call->target, tile, rows, width, columns, first, target);
-}
-
-static void wide_panel(const struct item *it, int64_t panel, int64_t runs, int rows,
-                       const real *const *source, const int64_t *target)
-{
-    const struct gather_call *call = it->call;
-    const struct gather_plan *p = call->plan;
-    int lanes = call->kernels->tiles.lanes;
-    int64_t first = panel * p->panel,
-            columns = p->columns - first < p->panel ? p->columns - first : p->panel;
-    int vectors = (int)((columns + lanes - 1) / lanes);
-    int64_t width = (int64_t)vectors * lanes;
-    bool direct = !call->channels_first && !call->z && columns == width;
-    real tile[KERNEL_MAX_ROWS * KERNEL_MAX_VECTORS * KERNEL_MAX_LANES] __attribute__((aligned(64)));
-    real *c[KERNEL_MAX_ROWS];
-    for (int r = 0; r < rows; r++)
-        c[r] = direct ? call->target + target[r] + first : tile + r * width;
-    const struct finish none = {0};
-    call->kernels->gemm[vectors][rows](
-        source, it->runs, runs, call->packed + first * p->taps * p->k,
-        call->bias ? call->bias + first : NULL, direct ? &call->finish : &none, c);
-    if (!direct) store(call, tile, rows, width, columns, first, target);
-}
-
-static void dot_panel(const struct item *it, int64_t panel, int64_t runs, int rows,
-                      const real *const *source, const int64_t *target)
-{
-    const struct gather_call *call = it->call;
-    const struct gather_plan *p = call->plan;
-    int64_t first = panel * p->panel,
-            columns = p->columns - first < p->panel ? p->columns - first : p->panel;
-    real tile[KERNEL_MAX_DOTS * 2] __attribute__((aligned(64)));
-    call->kernels->dot[columns](source, it->runs, runs, call->packed + first * p->taps * p->k,
-                                p->taps * p->k, call->bias ? call->bias + first : NULL, tile);
-    store(call, tile, rows, columns, columns, first, target);
-}
-
-/* A wide panel may have fewer vectors than the first one, and then more rows; tiles take what all
- * panels of the item allow. */
-static int tile_rows(const struct item *it)
-{
-    const struct tile_sizes *t = &it->call->kernels->tiles;
-    const struct gather_plan *p = it->call->plan;
-    return p->dot ? t->dot_rows[p->panel] : t->rows[p->panel / t->lanes];
-}
-
-static void pair_tiles(const struct item *it, const struct pair *pair)
-{
-    const struct gather_plan *p = it->call->plan;
-    int64_t full = tile_rows(it), tiles = ceil_div(pair->pixels, full);
-    struct cursor at = {0, 0, 0};
-    for (int64_t tile = 0; tile < tiles; tile++) {
-        /* Even shares: a last tile of one row would wait for its own sums. */
-        int rows = (int)(pair->pixels * (tile + 1) / tiles - pair->pixels * tile / tiles);
-        const real *source[MOST_ROWS];
-        int64_t target[MOST_ROWS];
-        for (int r = 0; r < rows; r++) place(it, pair, &at, &source[r], &target[r]);
-        for (int r = rows; r < MOST_ROWS; r++)
-            source[r] = source[0]; /* dot tiles are always full: the rest is computed and dropped */
-        for (int64_t panel = it->panel0; panel < it->panel1; panel++)
-            (p->dot ? dot_panel : wide_panel)(it, panel, pair->runs, rows, source, target);
-    }
-}
-
-/* Rows of class h in [r0, r1). */
-static void clip_rows(struct pair *pair, int64_t r0, int64_t r1)
-{
-    const struct tap_class *h = pair->h;
-    int64_t end = ceil_div(r1 - h->first, h->step);
-    pair->q0 = ceil_div(r0 - h->first, h->step);
-    pair->rows = (end < h->count ? end : h->count) - pair->q0;
-}
-
-static void run_item(const struct item *it)
-{
-    const struct gather_plan *p = it->call->plan;
-    for (int64_t i = 0; i < p->h.count; i++) {
-        struct pair pair = {.h = &p->h.classes[i]};
-        clip_rows(&pair, it->r0, it->r1);
-        for (int64_t j = 0; pair.rows > 0 && j < p->w.count; j++) {
-            pair.w = &p->w.classes[j];
-            pair.runs = make_runs(it, pair.h, pair.w);
-            pair.pixels = (it->n1 - it->n0) * pair.rows * pair.w->count;
-            pair_tiles(it, &pair);
-        }
-    }
-}
-
-/* Source rows that the slab reads. */
-static void source_band(const struct item *it, int64_t *low, int64_t *high)
-{
-    const struct gather_plan *p = it->call->plan;
-    *low = p->source_h;
-    *high = 0;
-    for (int64_t i = 0; i < p->h.count; i++) {
-        struct pair pair = {.h = &p->h.classes[i]};
-        clip_rows(&pair, it->r0, it->r1);
-        if (pair.rows <= 0 || pair.h->taps == 0) continue;
-        int64_t first = pair.h->source + pair.q0 * pair.h->source_step;
-        int64_t last = first + (pair.rows - 1) * pair.h->source_step +
-                       (pair.h->taps - 1) * pair.h->tap_step;
-        *low = first < *low ? first : *low;
-        *high = last + 1 > *high ? last + 1 : *high;
-    }
-}
-
-/* channels_first to channels_last: the slab's source rows of every image, 16 pixels at a time so
- * that both sides stay in L1. */
-static void stage(struct item *it, real *staged)
-{
-    const struct gather_plan *p = it->call->plan;
-    int64_t low, high, plane = p->source_h * p->source_w;
-    source_band(it, &low, &high);
-    int64_t pixels = (high > low ? high - low : 0) * p->source_w;
-    for (int64_t n = it->n0; n < it->n1; n++) {
-        const real *from = it->call->source + n * p->k * plane + low * p->source_w;
-        real *to = staged + (n - it->n0) * pixels * p->k;
-        for (int64_t i0 = 0; i0 < pixels; i0 += 16)
-            for (int64_t k = 0; k < p->k; k++)
-                for (int64_t i = i0; i < pixels && i < i0 + 16; i++)
-                    to[i * p->k + k] = from[k * plane + i];
-    }
-    it->source = staged;
-    it->low = low;
-    it->source_rows = high > low ? high - low : 0;
+    const size_t at[] = {
+        convti_size_add(size, p->most_runs, sizeof(struct run)),
+        convti_size_add(size, p->chunk + GEMM_MAX_ROWS, sizeof(int64_t)),
+        convti_size_add(size, p->chunk + GEMM_MAX_ROWS, sizeof(int64_t)),
+        convti_size_add(size, convti_slab_source(p, sizeof(real)), sizeof(real)),
+        convti_size_add(size, convti_slab_target(p, sizeof(real)), sizeof(real)),
+    };
+    if (!memory) return;
+    *desk = (struct desk){(void *)(memory + at[0]), (void *)(memory + at[1]),
+                          (void *)(memory + at[2]), (void *)(memory + at[3]),
+                          (void *)(memory + at[4])};
 }
 
 size_t FN(convti_gather_scratch)(const struct gather_plan *p)
 {
     convti_size size = {0};
-    convti_size_add(&size, p->taps, sizeof(struct run));
-    if (p->staged) convti_size_add(&size, convti_slab_bound(p, sizeof(real)), sizeof(real));
+    lay_desk(p, &size, NULL, NULL);
     return size.bytes;
+}
+
+/* Runs along a kernel row join where neighbouring taps are neighbours in memory; none is longer
+ * than a block of k. */
+static int64_t make_runs(const struct item *it, const struct tap_class *h,
+                         const struct tap_class *w, struct run *runs)
+{
+    const struct gather_plan *p = it->call->plan;
+    const bool joined = w->tap_step == 1;
+    const int64_t length = joined ? w->taps * p->k : p->k;
+    const int64_t part = ceil_div(length, greater(ceil_div(length, p->block_k), 1));
+    int64_t count = 0;
+    for (int64_t a = 0; a < h->taps; a++)
+        for (int64_t b = 0; b < (joined ? w->taps > 0 : w->taps); b++)
+            for (int64_t k = 0; k < length; k += part)
+                runs[count++] = (struct run){
+                    .a = (a * h->tap_step * it->from.columns + b * w->tap_step) * p->k + k,
+                    .b = ((h->slot + a) * p->kernel_w + w->slot + b) * p->k + k,
+                    .k = lesser(part, length - k)};
+    return count;
+}
+
+/* Offsets of the next `count` pixels of the pair. */
+static void list_pixels(const struct item *it, const struct pair *pair, struct cursor *at,
+                        int64_t count, int64_t *from, int64_t *to)
+{
+    const struct tap_class *h = pair->h, *w = pair->w;
+    const int64_t source_step = w->source_step * it->from.depth,
+                  target_step = w->step * it->to.depth;
+    while (count > 0) {
+        const int64_t q = pair->q0 + at->q, c = pair->p0 + at->c;
+        const int64_t stretch = lesser(count, pair->columns - at->c);
+        int64_t s = pair->runs == 0 ? 0
+                                    : field_at(&it->from, at->n, h->source + q * h->source_step,
+                                               w->source + c * w->source_step);
+        int64_t t = field_at(&it->to, at->n, h->first + q * h->step, w->first + c * w->step);
+        for (int64_t i = 0; i < stretch; i++, s += source_step, t += target_step) {
+            from[i] = s;
+            to[i] = t;
+        }
+        from += stretch, to += stretch, count -= stretch, at->c += stretch;
+        if (at->c < pair->columns) return;
+        at->c = 0;
+        if (++at->q < pair->rows) continue;
+        at->q = 0;
+        at->n++;
+    }
+}
+
+/* Even shares: a last tile of one row would wait for its own sums. */
+static void run_tiles(const struct item *it, const struct gather_block *block, int64_t pixels)
+{
+    const struct kernels *kernels = it->call->kernels;
+    const int64_t vectors = ceil_div(block->columns, kernels->tiles.lanes);
+    const int64_t tiles = ceil_div(pixels, kernels->tiles.gemm_rows[vectors]);
+    const int64_t rows = pixels / tiles, larger = pixels % tiles;
+    if (larger > 0) kernels->gemm[vectors][rows + 1](block, 0, larger);
+    kernels->gemm[vectors][rows](block, larger * (rows + 1), tiles - larger);
+}
+
+static void run_panels(const struct item *it, const struct desk *desk, int64_t runs, int64_t count,
+                       bool first, bool last, int64_t pixels)
+{
+    const struct gather_call *call = it->call;
+    const struct gather_plan *p = call->plan;
+    const struct finish none = {0};
+    for (int64_t panel = it->panel0; panel < it->panel1; panel++) {
+        const int64_t column = panel * p->panel, shift = column - it->panel0 * p->panel;
+        struct gather_block block = {
+            .source = it->source,
+            .panel = call->packed + column * p->taps * p->k,
+            .bias = call->bias ? call->bias + column : NULL,
+            .target = it->target + (call->channels_first ? shift : column),
+            .z = it->z && last ? it->z + column : NULL,
+            .from = desk->from,
+            .to = desk->to,
+            .runs = desk->runs + runs,
+            .run_count = count,
+            .columns = lesser(p->panel, p->columns - column),
+            .add = !first,
+            .finish = last && !call->channels_first ? &call->finish : &none,
+        };
+        run_tiles(it, &block, pixels);
+    }
+}
+
+/* A chunk meets the runs a block of k at a time. */
+static void run_blocks(const struct item *it, const struct desk *desk, int64_t runs, int64_t pixels)
+{
+    const int64_t most = it->call->plan->block_k;
+    int64_t run = 0;
+    do {
+        const int64_t first = run;
+        for (int64_t k = 0; run < runs && (run == first || k + desk->runs[run].k <= most); run++)
+            k += desk->runs[run].k;
+        run_panels(it, desk, first, run - first, first == 0, run == runs, pixels);
+    } while (run < runs);
+}
+
+/* ---- dot panels ------------------------------------------------------------------------------ */
+
+static void scatter(const struct gather_call *call, real *out, const real *tile, int64_t rows,
+                    int64_t columns, int64_t first, const int64_t *target)
+{
+    (void)call;
+    for (int64_t r = 0; r < rows; r++) {
+        real *to = out + target[r] + first;
+        for (int64_t j = 0; j < columns; j++) to[j] = tile[r * columns + j];
+    }
+}
+
+static void dot_tiles(const struct item *it, const struct desk *desk, int64_t runs, int64_t pixels)
+{
+    const struct gather_call *call = it->call;
+    const struct gather_plan *p = call->plan;
+    for (int64_t panel = it->panel0; panel < it->panel1; panel++) {
+        const int64_t first = panel * p->panel, columns = lesser(p->panel, p->columns - first);
+        const int64_t full = call->kernels->tiles.dot_rows[columns];
+        for (int64_t pixel = 0; pixel < pixels; pixel += full) {
+            const int64_t rows = lesser(full, pixels - pixel);
+            const real *source[MOST_ROWS];
+            for (int64_t r = 0; r < full; r++)
+                source[r] = it->source + desk->from[pixel + (r < rows ? r : 0)];
+            real tile[KERNEL_MAX_DOTS * 2] __attribute__((aligned(64)));
+            call->kernels->dot[columns](source, desk->runs, runs,
+                                        call->packed + first * p->taps * p->k, p->taps * p->k,
+                                        call->bias ? call->bias + first : NULL, tile);
+            if (it->z) scatter(call, it->z, tile, rows, columns, first, desk->to + pixel);
+            if (call->finish.f && !call->channels_first)
+                call->finish.f(&call->finish.params, rows * columns, tile, tile);
+            scatter(call, it->target, tile, rows, columns,
+                    first - (call->channels_first ? it->panel0 * p->panel : 0), desk->to + pixel);
+        }
+    }
+}
+
+/* ---- an item --------------------------------------------------------------------------------- */
+
+static void run_pair(const struct item *it, const struct desk *desk, struct pair *pair)
+{
+    const struct gather_plan *p = it->call->plan;
+    struct cursor at = {0, 0, 0};
+    pair->runs = make_runs(it, pair->h, pair->w, desk->runs);
+    pair->pixels = (it->n1 - it->n0) * pair->rows * pair->columns;
+    const int64_t chunks = ceil_div(pair->pixels, p->chunk);
+    for (int64_t chunk = 0; chunk < chunks; chunk++) {
+        const int64_t count = pair->pixels * (chunk + 1) / chunks - pair->pixels * chunk / chunks;
+        list_pixels(it, pair, &at, count, desk->from, desk->to);
+        for (int64_t i = count; i < count + GEMM_MAX_ROWS; i++) { /* the last tile looks ahead */
+            desk->from[i] = desk->from[count - 1];
+            desk->to[i] = desk->to[count - 1];
+        }
+        (p->dot ? dot_tiles : run_blocks)(it, desk, pair->runs, count);
+    }
+}
+
+/* The members of a class in [low, high). */
+static int64_t clip(const struct tap_class *c, int64_t low, int64_t high, int64_t *first)
+{
+    *first = greater(ceil_div(low - c->first, c->step), 0);
+    return lesser(ceil_div(high - c->first, c->step), c->count) - *first;
+}
+
+static bool in_phase(const struct tap_class *c, int64_t phase)
+{
+    return phase < 0 || c->first % c->step == phase;
+}
+
+static void run_item(const struct item *it, const struct desk *desk)
+{
+    const struct gather_plan *p = it->call->plan;
+    for (int64_t i = 0; i < p->h.count; i++) {
+        struct pair pair = {.h = &p->h.classes[i]};
+        if (!in_phase(pair.h, it->phase_h)) continue;
+        pair.rows = clip(pair.h, it->r0, it->r1, &pair.q0);
+        for (int64_t j = 0; pair.rows > 0 && j < p->w.count; j++) {
+            pair.w = &p->w.classes[j];
+            if (!in_phase(pair.w, it->phase_w)) continue;
+            pair.columns = clip(pair.w, it->c0, it->c1, &pair.p0);
+            if (pair.columns > 0) run_pair(it, desk, &pair);
+        }
+    }
+}
+
+/* ---- channels_first: boxes copied with their axes exchanged ---------------------------------- */
+
+/* Positions of the source that [low, high) of the target reads. */
+static void source_span(const struct axis_plan *plan, int64_t low, int64_t high, int64_t *first,
+                        int64_t *end)
+{
+    *first = INT64_MAX;
+    *end = 0;
+    for (int64_t i = 0; i < plan->count; i++) {
+        const struct tap_class *c = &plan->classes[i];
+        int64_t q0, count = clip(c, low, high, &q0);
+        if (count <= 0 || c->taps == 0) continue;
+        int64_t begin = c->source + q0 * c->source_step;
+        *first = lesser(*first, begin);
+        *end =
+            greater(*end, begin + (count - 1) * c->source_step + (c->taps - 1) * c->tap_step + 1);
+    }
+    *first = lesser(*first, *end);
+}
+
+/* to[c * to_stride + r] = from[r * from_stride + c], in blocks that stay in L1. */
+static void transpose(int64_t rows, int64_t columns, const real *from, int64_t from_stride,
+                      real *to, int64_t to_stride)
+{
+    for (int64_t r0 = 0; r0 < rows; r0 += 16)
+        for (int64_t c = 0; c < columns; c++)
+            for (int64_t r = r0; r < rows && r < r0 + 16; r++)
+                to[c * to_stride + r] = from[r * from_stride + c];
+}
+
+static void stage_source(struct item *it, real *staged)
+{
+    const struct gather_plan *p = it->call->plan;
+    const int64_t plane = p->axis_h.source * p->axis_w.source;
+    int64_t r0, r1, c0, c1;
+    source_span(&p->h, it->r0, it->r1, &r0, &r1);
+    source_span(&p->w, it->c0, it->c1, &c0, &c1);
+    it->from = (struct field){r1 - r0, c1 - c0, p->k, r0, c0};
+    it->source = staged;
+    for (int64_t n = it->n0; n < it->n1; n++)
+        for (int64_t r = r0; r < r1; r++)
+            transpose(p->k, c1 - c0,
+                      it->call->source + n * p->k * plane + r * p->axis_w.source + c0, plane,
+                      staged + field_at(&it->from, n - it->n0, r, c0), p->k);
+}
+
+/* The finished box to where channels come first. */
+static void unstage(const struct item *it, real *out)
+{
+    const struct gather_plan *p = it->call->plan;
+    const int64_t plane = p->axis_h.target * p->axis_w.target, columns = it->to.depth;
+    for (int64_t n = it->n0; n < it->n1; n++)
+        for (int64_t r = it->r0; r < it->r1; r++)
+            transpose(it->c1 - it->c0, columns,
+                      it->target + field_at(&it->to, n - it->n0, r, it->c0), columns,
+                      out + (n * p->columns + it->panel0 * p->panel) * plane +
+                          r * p->axis_w.target + it->c0,
+                      plane);
+}
+
+static void run_staged(struct item *it, const struct desk *desk)
+{
+    const struct gather_call *call = it->call;
+    const struct gather_plan *p = call->plan;
+    const int64_t depth = lesser(it->panel1 * p->panel, p->columns) - it->panel0 * p->panel;
+    it->to = (struct field){it->r1 - it->r0, it->c1 - it->c0, depth, it->r0, it->c0};
+    it->target = desk->target;
+    run_item(it, desk);
+    if (call->z) unstage(it, call->z);
+    if (call->finish.f)
+        call->finish.f(&call->finish.params,
+                       (it->n1 - it->n0) * it->to.rows * it->to.columns * depth, it->target,
+                       it->target);
+    unstage(it, call->target);
+}
+
+static void run_in_place(struct item *it, const struct desk *desk)
+{
+    const struct gather_call *call = it->call;
+    const struct gather_plan *p = call->plan;
+    it->to = (struct field){p->axis_h.target, p->axis_w.target, p->columns, 0, 0};
+    const int64_t begin = field_at(&it->to, it->n0, 0, 0);
+    it->target = call->target + begin;
+    it->z = call->z ? call->z + begin : NULL;
+    run_item(it, desk);
 }
 
 void FN(convti_gather)(const struct gather_call *call)
 {
     const struct gather_plan *p = call->plan;
-    struct slabs slabs = convti_plan_slabs(p, call->n, sizeof(real));
-    int64_t cuts = slabs.image_cuts * slabs.row_cuts, items = slabs.groups * cuts;
+    const struct slabs s = convti_plan_slabs(p, call->n, sizeof(real));
+    const int64_t boxes = s.row_cuts * s.column_cuts, cuts = s.image_cuts * boxes,
+                  phases = s.phases_h * s.phases_w;
     convti_size size = {0};
-    struct run *runs =
-        (struct run *)((char *)call->scratch + convti_size_add(&size, p->taps, sizeof(struct run)));
-    real *staged = (real *)((char *)call->scratch + size.bytes);
+    struct desk desk;
+    lay_desk(p, &size, &desk, call->scratch);
 #pragma omp for schedule(dynamic, 1) nowait
-    for (int64_t i = 0; i < items; i++) {
-        int64_t group = i / cuts, image = i % cuts / slabs.row_cuts, band = i % slabs.row_cuts;
+    for (int64_t i = 0; i < s.groups * phases * cuts; i++) {
+        const int64_t group = i / cuts / phases, phase = i / cuts % phases, slab = i % cuts;
+        const int64_t image = slab / boxes, row = slab % boxes / s.column_cuts,
+                      column = slab % s.column_cuts;
         struct item it = {
             .call = call,
-            .n0 = image * slabs.images,
-            .n1 = lesser((image + 1) * slabs.images, call->n),
-            .r0 = band * slabs.rows,
-            .r1 = lesser((band + 1) * slabs.rows, p->target_h),
-            .panel0 = group * slabs.group,
-            .panel1 = lesser((group + 1) * slabs.group, p->panels),
-            .source_rows = p->source_h,
-            .runs = runs,
+            .n0 = image * s.images,
+            .n1 = lesser((image + 1) * s.images, call->n),
+            .r0 = row * s.rows,
+            .r1 = lesser((row + 1) * s.rows, p->axis_h.target),
+            .c0 = column * s.columns,
+            .c1 = lesser((column + 1) * s.columns, p->axis_w.target),
+            .panel0 = group * s.group,
+            .panel1 = lesser((group + 1) * s.group, p->panels),
+            .phase_h = s.phases_h > 1 ? phase / s.phases_w : -1,
+            .phase_w = s.phases_w > 1 ? phase % s.phases_w : -1,
+            .from = {p->axis_h.source, p->axis_w.source, p->k, 0, 0},
         };
-        if (p->staged)
-            stage(&it, staged);
-        else
-            it.source = call->source + it.n0 * p->source_h * p->source_w * p->k;
-        run_item(&it);
+        it.source = call->source + field_at(&it.from, it.n0, 0, 0);
+        if (p->source_staged) stage_source(&it, desk.source);
+        (call->channels_first ? run_staged : run_in_place)(&it, &desk);
     }
 }

@@ -24,7 +24,7 @@ struct gather_call {
     const struct gather_plan *plan;
     const struct kernels *kernels;
     int64_t n;
-    const real *source;        /* channels_first where plan->staged */
+    const real *source;        /* channels_first where plan->source_staged */
     const real *packed, *bias; /* bias: NULL, or padded to whole panels */
     struct finish finish;
     real *target, *z;    /* z: the values before finish, or NULL */
