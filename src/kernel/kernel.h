@@ -85,6 +85,10 @@ typedef void dot_kernel(const real *const a[], const struct run *runs, int64_t c
 typedef void outer_kernel(const struct segment *segments, int64_t count, const int64_t *row,
                           const int64_t *column, real *out, int64_t stride, bool add);
 
+/* to[c * to_stride + r] = from[r * from_stride + c]; the two do not overlap. */
+typedef void transpose_kernel(int64_t rows, int64_t columns, const real *from, int64_t from_stride,
+                              real *to, int64_t to_stride);
+
 struct kernels {
     struct tile_sizes tiles;
     gemm_kernel *const (*gemm)[GEMM_MAX_ROWS + 1];     /* [vectors][rows] */
@@ -94,6 +98,7 @@ struct kernels {
     slope_kernel *const *slope;
     axis_value_kernel *const *axis_value; /* [activation number], those along an axis */
     axis_slope_kernel *const *axis_slope;
+    transpose_kernel *transpose;
 };
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "activation.h"
 #include "axis.h"
+#include "transpose.h"
 
 enum { WIDE = CONVT_VECTOR_REGISTERS >= 32, DOTS = WIDE ? 24 : 12 };
 
@@ -128,4 +129,5 @@ const struct kernels TABLE_NAME(CONVT_ISA_NAME) = {
     .slope = slope_table,
     .axis_value = axis_value_table,
     .axis_slope = axis_slope_table,
+    .transpose = transpose,
 };

@@ -1,0 +1,201 @@
+/*
+ * transpose:   to[c * to_stride + r] = from[r * from_stride + c]
+ *
+ * A block is LANES rows by PIECE columns, where a piece is 16 bytes: vector i of it is put together
+ * from the pieces of rows i, PIECE + i, 2 PIECE + i, ... as they are loaded, which costs no shuffle.
+ * What is left is to transpose PIECE x PIECE elements within each piece: log2(PIECE) rounds of
+ * interleaving, which every ISA has as one instruction. So vector j becomes column j of all rows.
+ *
+ * Ragged edges are no case: the last block moves back until it is whole, and writes some elements
+ * twice. Where there are fewer rows or columns than a piece holds and the other side is dense, whole
+ * vectors are woven from up to WEAVE arrays, or unwoven.
+ */
+#ifndef CONVT_TRANSPOSE_H
+#define CONVT_TRANSPOSE_H
+
+#include "kernel.h"
+#include "vector.h"
+
+enum { PIECE = 16 / sizeof(real), PIECES = LANES / PIECE, WEAVE = 3 };
+
+typedef real piece __attribute__((vector_size(16)));
+typedef real loose_piece __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
+
+INLINE piece load_piece(const real *p)
+{
+    return *(const loose_piece *)p;
+}
+
+#if CONVT_VECTOR_BYTES > 16
+#if CONVT_REAL == 32
+#define PAIR 0, 1, 2, 3, 4, 5, 6, 7
+#define QUARTET PAIR, 8, 9, 10, 11, 12, 13, 14, 15
+#else
+#define PAIR 0, 1, 2, 3
+#define QUARTET PAIR, 4, 5, 6, 7
+#endif
+#endif
+
+/* The pieces at from + row[0], row[1], .. side by side. */
+INLINE vec join_pieces(const real *from, const int64_t row[PIECES])
+{
+#if CONVT_VECTOR_BYTES == 16
+    return load_piece(from + row[0]);
+#elif CONVT_VECTOR_BYTES == 32
+    return __builtin_shufflevector(load_piece(from + row[0]), load_piece(from + row[1]), PAIR);
+#else
+    return __builtin_shufflevector(
+        __builtin_shufflevector(load_piece(from + row[0]), load_piece(from + row[1]), PAIR),
+        __builtin_shufflevector(load_piece(from + row[2]), load_piece(from + row[3]), PAIR),
+        QUARTET);
+#endif
+}
+
+/* Within each piece, a0 b0 a1 b1 ..: the lower halves of a and b, or the upper ones. */
+INLINE vec interleave(vec a, vec b, int upper)
+{
+    vec_bits index;
+    UNROLL
+    for (int l = 0; l < LANES; l++)
+        index[l] = l / PIECE * PIECE + upper * (PIECE / 2) + l % PIECE / 2 + (l % 2) * LANES;
+    return v_shuffle(a, b, index);
+}
+
+/* `whole`: the pieces' rows follow one another. */
+INLINE void transpose_block(bool whole, const int64_t row[PIECES], const real *from,
+                            int64_t from_stride, real *to, int64_t to_stride)
+{
+    vec v[PIECE], turned[PIECE];
+    int64_t at[PIECES];
+    UNROLL
+    for (int q = 0; q < PIECES; q++) at[q] = row[q] * from_stride;
+    UNROLL
+    for (int i = 0; i < PIECE; i++) v[i] = join_pieces(from + i * from_stride, at);
+    UNROLL
+    for (int round = 1; round < PIECE; round *= 2) {
+        UNROLL
+        for (int i = 0; i < PIECE; i++)
+            turned[i] = interleave(v[i / 2], v[i / 2 + PIECE / 2], i % 2);
+        UNROLL
+        for (int i = 0; i < PIECE; i++) v[i] = turned[i];
+    }
+    UNROLL
+    for (int j = 0; j < PIECE; j++) {
+        if (whole) {
+            v_store(to + j * to_stride + row[0], v[j]);
+            continue;
+        }
+        UNROLL
+        for (int q = 0; q < PIECES; q++)
+            *(loose_piece *)(to + j * to_stride + row[q]) = ((const piece *)&v[j])[q];
+    }
+}
+
+INLINE void transpose_rows(bool whole, const int64_t row[PIECES], int64_t columns, const real *from,
+                           int64_t from_stride, real *to, int64_t to_stride)
+{
+    for (int64_t c = 0; c < columns; c += PIECE) {
+        const int64_t first = c + PIECE <= columns ? c : columns - PIECE;
+        transpose_block(whole, row, from + first, from_stride, to + first * to_stride, to_stride);
+    }
+}
+
+/* At least PIECE rows and columns. */
+static void transpose_blocks(int64_t rows, int64_t columns, const real *from, int64_t from_stride,
+                             real *to, int64_t to_stride)
+{
+    int64_t row[PIECES];
+    for (int64_t r = 0; r < rows; r += LANES) {
+        const int64_t first = r + LANES <= rows || rows < LANES ? r : rows - LANES;
+        for (int64_t q = 0; q < PIECES; q++)
+            row[q] = first + (q + 1) * PIECE <= rows ? first + q * PIECE : rows - PIECE;
+        if (rows >= LANES)
+            transpose_rows(true, row, columns, from, from_stride, to, to_stride);
+        else
+            transpose_rows(false, row, columns, from, from_stride, to, to_stride);
+    }
+}
+
+static void transpose_elements(int64_t rows, int64_t columns, const real *from, int64_t from_stride,
+                               real *to, int64_t to_stride)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < columns; c++) to[c * to_stride + r] = from[r * from_stride + c];
+}
+
+/* Lane l of the result is element at(l) of the arrays x[0], x[1], .. laid end to end. */
+INLINE vec pick(int arrays, const vec x[], const int at[])
+{
+    vec picked = x[0];
+    UNROLL
+    for (int k = arrays > 1; k < arrays; k++) {
+        vec_bits index;
+        UNROLL
+        for (int l = 0; l < LANES; l++)
+            index[l] = at[l] / LANES == k ? LANES + at[l] % LANES : k > 1 ? l : at[l] % LANES;
+        picked = v_shuffle(picked, x[k], index);
+    }
+    return picked;
+}
+
+/* LANES columns of `rows` rows to dense memory. */
+INLINE void weave(int rows, int64_t columns, const real *from, int64_t from_stride, real *to)
+{
+    for (int64_t c = 0; c < columns; c += LANES) {
+        const int64_t first = c + LANES <= columns ? c : columns - LANES;
+        vec x[WEAVE];
+        UNROLL
+        for (int r = 0; r < rows; r++) x[r] = v_load(from + r * from_stride + first);
+        UNROLL
+        for (int v = 0; v < rows; v++) {
+            int at[LANES];
+            UNROLL
+            for (int l = 0; l < LANES; l++)
+                at[l] = (v * LANES + l) % rows * LANES + (v * LANES + l) / rows;
+            v_store(to + first * rows + v * LANES, pick(rows, x, at));
+        }
+    }
+}
+
+/* LANES rows of `columns` columns from dense memory. */
+INLINE void unweave(int columns, int64_t rows, const real *from, real *to, int64_t to_stride)
+{
+    for (int64_t r = 0; r < rows; r += LANES) {
+        const int64_t first = r + LANES <= rows ? r : rows - LANES;
+        vec x[WEAVE];
+        UNROLL
+        for (int v = 0; v < columns; v++) x[v] = v_load(from + first * columns + v * LANES);
+        UNROLL
+        for (int c = 0; c < columns; c++) {
+            int at[LANES];
+            UNROLL
+            for (int l = 0; l < LANES; l++) at[l] = l * columns + c;
+            v_store(to + c * to_stride + first, pick(columns, x, at));
+        }
+    }
+}
+
+static void transpose(int64_t rows, int64_t columns, const real *from, int64_t from_stride,
+                      real *to, int64_t to_stride)
+{
+    const bool dense_to = to_stride == rows && columns >= LANES,
+               dense_from = from_stride == columns && rows >= LANES;
+    if (dense_to && rows == 1)
+        weave(1, columns, from, from_stride, to);
+    else if (dense_to && rows == 2)
+        weave(2, columns, from, from_stride, to);
+    else if (dense_to && rows == 3)
+        weave(3, columns, from, from_stride, to);
+    else if (dense_from && columns == 1)
+        unweave(1, rows, from, to, to_stride);
+    else if (dense_from && columns == 2)
+        unweave(2, rows, from, to, to_stride);
+    else if (dense_from && columns == 3)
+        unweave(3, rows, from, to, to_stride);
+    else if (rows < PIECE || columns < PIECE)
+        transpose_elements(rows, columns, from, from_stride, to, to_stride);
+    else
+        transpose_blocks(rows, columns, from, from_stride, to, to_stride);
+}
+
+#endif

@@ -1,0 +1,3 @@
+/* The transpose kernel in float. */
+#define CONVT_REAL 32
+#include "support/transpose_tests.h"
