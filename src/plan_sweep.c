@@ -6,20 +6,32 @@
 #include "integer.h"
 
 enum {
-    BLOCK_PIXELS = 256, /* pixels whose db is summed apart, at least */
-    MOST_BLOCKS = 1024,
-    STEP_ELEMENTS = 8 << 10 /* of dz made at once: stays in L1 */
+    MOST_BLOCKS = 64,
+    BLOCK_PIXELS = 16,         /* at least, so that a block's sums are few beside its pixels */
+    BLOCK_ELEMENTS = 16 << 10, /* at least, so that a block is worth a thread's while */
+    STEP_ELEMENTS = 8 << 10,   /* of dz made at once: stays in L1 */
+    /* channels_first reads a line of every plane for 16 floats: several lines of each, where the
+     * second-level cache still holds the step. */
+    STEP_PIXELS = 64,
+    MOST_STEP_ELEMENTS = 64 << 10
 };
+
+static int64_t least_block(const struct geometry *g)
+{
+    return greater(BLOCK_PIXELS, ceil_div(BLOCK_ELEMENTS, g->filters));
+}
 
 struct sweep_plan convti_plan_sweep(const struct geometry *g, int64_t n)
 {
-    int64_t pixels = n * g->h.out * g->w.out;
-    int64_t step = lesser(greater(STEP_ELEMENTS / g->filters, 1), BLOCK_PIXELS);
-    return (struct sweep_plan){.block = greater(BLOCK_PIXELS, ceil_div(pixels, MOST_BLOCKS)),
+    const int64_t pixels = n * g->h.out * g->w.out;
+    int64_t step = greater(STEP_ELEMENTS / g->filters, 1);
+    if (g->channels_first)
+        step = greater(step, greater(lesser(STEP_PIXELS, MOST_STEP_ELEMENTS / g->filters), 1));
+    return (struct sweep_plan){.block = greater(least_block(g), ceil_div(pixels, MOST_BLOCKS)),
                                .step = step};
 }
 
 int64_t convti_sweep_bound(const struct geometry *g, int64_t n)
 {
-    return lesser(ceil_div(n * g->h.out * g->w.out, BLOCK_PIXELS), MOST_BLOCKS);
+    return lesser(ceil_div(n * g->h.out * g->w.out, least_block(g)), MOST_BLOCKS);
 }

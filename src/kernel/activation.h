@@ -14,21 +14,31 @@
 typedef vec value_formula(struct activation_params p, vec z);
 typedef vec slope_formula(struct activation_params p, vec z, vec y);
 
+enum { AHEAD = 2048 / sizeof(real) };
+
 INLINE void apply_value(value_formula *f, const struct activation_params *params, int64_t count,
                         const real *z, real *y)
 {
     const struct activation_params p = *params;
-    for (; count > 0; count -= LANES, z += LANES, y += LANES)
+    for (; count > 0; count -= LANES, z += LANES, y += LANES) {
+        __builtin_prefetch(z + AHEAD);
+        __builtin_prefetch(y + AHEAD, 1);
         store_up_to(y, f(p, load_up_to(z, count)), count);
+    }
 }
 
 INLINE void apply_slope(slope_formula *f, const struct activation_params *params, int64_t count,
                         const real *z, const real *y, const real *dy, real *dz)
 {
     const struct activation_params p = *params;
-    for (; count > 0; count -= LANES, z += LANES, y += LANES, dy += LANES, dz += LANES)
+    for (; count > 0; count -= LANES, z += LANES, y += LANES, dy += LANES, dz += LANES) {
+        __builtin_prefetch(z + AHEAD);
+        if (y != z) __builtin_prefetch(y + AHEAD);
+        __builtin_prefetch(dy + AHEAD);
+        __builtin_prefetch(dz + AHEAD, 1);
         store_up_to(dz, load_up_to(dy, count) * f(p, load_up_to(z, count), load_up_to(y, count)),
                     count);
+    }
 }
 
 /* Four one-line functions per row; the loops above are written once. */

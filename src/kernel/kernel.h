@@ -89,6 +89,9 @@ typedef void outer_kernel(const struct segment *segments, int64_t count, const i
 typedef void transpose_kernel(int64_t rows, int64_t columns, const real *from, int64_t from_stride,
                               real *to, int64_t to_stride);
 
+/* sums[c] += sum over r of a[r * columns + c], in an order that depends on the sizes alone. */
+typedef void columns_kernel(int64_t rows, int64_t columns, const real *a, real *sums);
+
 struct kernels {
     struct tile_sizes tiles;
     gemm_kernel *const (*gemm)[GEMM_MAX_ROWS + 1];     /* [vectors][rows] */
@@ -99,6 +102,7 @@ struct kernels {
     axis_value_kernel *const *axis_value; /* [activation number], those along an axis */
     axis_slope_kernel *const *axis_slope;
     transpose_kernel *transpose;
+    columns_kernel *columns;
 };
 
 #endif

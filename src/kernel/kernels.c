@@ -14,6 +14,7 @@
 
 #include "activation.h"
 #include "axis.h"
+#include "columns.h"
 #include "transpose.h"
 
 enum { WIDE = CONVT_VECTOR_REGISTERS >= 32, DOTS = WIDE ? 24 : 12 };
@@ -130,4 +131,5 @@ const struct kernels TABLE_NAME(CONVT_ISA_NAME) = {
     .axis_value = axis_value_table,
     .axis_slope = axis_slope_table,
     .transpose = transpose,
+    .columns = columns,
 };

@@ -135,6 +135,7 @@ static void backward(struct convt_layer *l, convt_const_view x, convt_const_view
     bool recompute = convti_activation_needs_z(&l->cfg.activation) && !z.data;
     struct sweep_call sweep = {
         .geometry = g,
+        .kernels = kernels,
         .n = y.n,
         .z = z.data,
         .y = y.data,

@@ -50,6 +50,7 @@ void FN(convti_outer)(const struct outer_call *call); /* team; ends with a barri
 /* ---- sweep.c: dz and db ---------------------------------------------------------------------- */
 struct sweep_call {
     const struct geometry *geometry;
+    const struct kernels *kernels;
     int64_t n;
     const real *z, *y, *dy;        /* as data_format says; z may be NULL where it is not needed */
     bool z_in_dz;                  /* dz holds z, channels_last, before the call */
@@ -63,7 +64,8 @@ struct sweep_call {
     void *scratch;                            /* of this thread */
 };
 size_t FN(convti_sweep_scratch)(const struct geometry *geometry);
-void FN(convti_sweep)(const struct sweep_call *call); /* team; ends with a barrier */
+/* Team. dz is there for every thread when it returns, db at the next barrier. */
+void FN(convti_sweep)(const struct sweep_call *call);
 
 /* sum = dy + the activity term's gradient; sum may be dy. */
 void FN(convti_add_activity)(const struct sweep_call *call, int64_t count, const real *y,

@@ -13,41 +13,26 @@
 #include "../integer.h"
 #include "passes.h"
 
-/* Room for z, y and dy of one step in channels_last. */
-size_t FN(convti_sweep_scratch)(const struct geometry *g)
+/* Planes of one step: z and dz of channels_first, or dy with the activity term. */
+struct desk {
+    real *z, *g;
+};
+
+static size_t lay_desk(struct desk *desk, const struct geometry *g, void *memory)
 {
     convti_size size = {0};
-    for (int i = 0; i < 3; i++)
-        convti_size_add(&size, convti_plan_sweep(g, 1).step * g->filters, sizeof(real));
+    const int64_t step = convti_plan_sweep(g, 1).step * g->filters;
+    const size_t z = convti_size_add(&size, step, sizeof(real)),
+                 sum = convti_size_add(&size, step, sizeof(real));
+    if (memory)
+        *desk = (struct desk){(real *)(void *)((char *)memory + z),
+                              (real *)(void *)((char *)memory + sum)};
     return size.bytes;
 }
 
-/* count pixels of a channels_first tensor, pixel by pixel; all within one image. */
-static const real *transpose(const struct geometry *g, const real *from, int64_t pixel,
-                             int64_t count, real *to)
+size_t FN(convti_sweep_scratch)(const struct geometry *g)
 {
-    int64_t plane = g->h.out * g->w.out;
-    from += pixel / plane * g->z_size + pixel % plane;
-    for (int64_t f = 0; f < g->filters; f++)
-        for (int64_t i = 0; i < count; i++) to[i * g->filters + f] = from[f * plane + i];
-    return to;
-}
-
-/* Where the operands of one step are, in channels_last order: in the caller's memory, or copied to
- * this desk. */
-struct desk {
-    real *z, *y, *g;
-};
-
-static void lay_desk(struct desk *desk, const struct geometry *g, void *memory)
-{
-    convti_size size = {0};
-    real **part[3] = {&desk->z, &desk->y, &desk->g};
-    for (int i = 0; i < 3; i++)
-        *part[i] =
-            (real *)(void *)((char *)memory +
-                             convti_size_add(&size, convti_plan_sweep(g, 1).step * g->filters,
-                                             sizeof(real)));
+    return lay_desk(NULL, g, NULL);
 }
 
 void FN(convti_add_activity)(const struct sweep_call *call, int64_t count, const real *y,
@@ -58,50 +43,101 @@ void FN(convti_add_activity)(const struct sweep_call *call, int64_t count, const
         sum[i] = dy[i] + l1 * (real)((y[i] > 0) - (y[i] < 0)) + l2 * y[i];
 }
 
-/* dz of `pixels` pixels from `pixel` on, all within one image where channels_first. */
-static void make_dz(const struct sweep_call *call, struct desk *desk, int64_t pixel, int64_t pixels)
+/* Stretches of one step that are contiguous in memory: channels_last is one, channels_first has one
+ * a plane. */
+struct strips {
+    int64_t rows, count;       /* how many, and elements of each */
+    int64_t stride, dz_stride; /* from one to the next; of z where it lies with y */
+    int64_t z_stride;
+    const real *z, *y, *dy;
+    real *sum, *dz; /* dy with the activity term, as dz lies; and the result */
+};
+
+static void run_strips(const struct sweep_call *call, const struct strips *s)
 {
-    const struct geometry *g = call->geometry;
-    int64_t at = pixel * g->filters, count = pixels * g->filters;
-    const real *y = call->y + at, *gradient = call->dy + at, *z = call->z ? call->z + at : y;
+    for (int64_t r = 0; r < s->rows; r++) {
+        const real *y = s->y + r * s->stride, *z = s->z + r * s->z_stride,
+                   *gradient = s->dy + r * s->stride;
+        real *dz = s->dz + r * s->dz_stride;
+        if (call->l1 != 0 || call->l2 != 0) {
+            real *sum = s->sum + r * s->dz_stride;
+            FN(convti_add_activity)(call, s->count, y, gradient, sum);
+            gradient = sum;
+        }
+        if (call->custom)
+            call->custom->backward(call->custom->context, REAL_DTYPE, s->count, z, y, gradient, dz);
+        else if (call->slope)
+            call->slope(&call->params, s->count, z, y, gradient, dz);
+        else if (dz != gradient)
+            memcpy(dz, gradient, (size_t)s->count * sizeof(real));
+    }
+}
+
+static void make_last(const struct sweep_call *call, const struct desk *desk, int64_t pixel,
+                      int64_t pixels)
+{
+    const int64_t at = pixel * call->geometry->filters;
     real *dz = call->dz + at;
-    if (g->channels_first) {
-        y = transpose(g, call->y, pixel, pixels, desk->y);
-        gradient = transpose(g, call->dy, pixel, pixels, desk->g);
-        z = call->z ? transpose(g, call->z, pixel, pixels, desk->z) : y;
-    }
-    if (call->z_in_dz) z = dz;
-    if (call->l1 != 0 || call->l2 != 0) {
-        FN(convti_add_activity)(call, count, y, gradient, desk->g);
-        gradient = desk->g;
-    }
-    if (call->custom)
-        call->custom->backward(call->custom->context, REAL_DTYPE, count, z, y, gradient, dz);
-    else if (call->slope)
-        call->slope(&call->params, count, z, y, gradient, dz);
-    else
-        memcpy(dz, gradient, (size_t)count * sizeof(real));
+    const bool made = call->slope || call->custom;
+    run_strips(call, &(struct strips){.rows = 1,
+                                      .count = pixels * call->geometry->filters,
+                                      .z = call->z_in_dz ? dz
+                                           : call->z     ? call->z + at
+                                                         : call->y + at,
+                                      .y = call->y + at,
+                                      .dy = call->dy + at,
+                                      .sum = made ? desk->g : dz,
+                                      .dz = dz});
 }
 
-static void add_columns(real *sums, const real *dz, int64_t pixels, int64_t filters)
-{
-    for (int64_t i = 0; i < pixels; i++)
-        for (int64_t f = 0; f < filters; f++) sums[f] += dz[i * filters + f];
-}
-
-static void run_block(const struct sweep_call *call, struct desk *desk, int64_t first, int64_t last,
-                      int64_t step, real *sums)
+/* Pixels of one image. dz is made plane by plane, as its operands lie, and then transposed. */
+static void make_first(const struct sweep_call *call, const struct desk *desk, int64_t pixel,
+                       int64_t pixels)
 {
     const struct geometry *g = call->geometry;
-    int64_t plane = g->h.out * g->w.out, pixels;
+    const int64_t plane = g->h.out * g->w.out, at = pixel / plane * g->z_size + pixel % plane;
+    real *dz = call->dz + pixel * g->filters;
+    const real *planes = call->dy + at;
+    int64_t stride = plane;
+    if (call->z_in_dz)
+        call->kernels->transpose(pixels, g->filters, dz, g->filters, desk->z, pixels);
+    if (call->slope || call->custom || call->l1 != 0 || call->l2 != 0) {
+        run_strips(call, &(struct strips){.rows = g->filters,
+                                          .count = pixels,
+                                          .stride = plane,
+                                          .dz_stride = pixels,
+                                          .z_stride = call->z_in_dz ? pixels : plane,
+                                          .z = call->z_in_dz ? desk->z
+                                               : call->z     ? call->z + at
+                                                             : call->y + at,
+                                          .y = call->y + at,
+                                          .dy = call->dy + at,
+                                          .sum = desk->g,
+                                          .dz = desk->g});
+        planes = desk->g;
+        stride = pixels;
+    }
+    call->kernels->transpose(g->filters, pixels, planes, stride, dz, g->filters);
+}
+
+static void run_block(const struct sweep_call *call, const struct desk *desk, int64_t first,
+                      int64_t last, int64_t step, real *sums)
+{
+    const struct geometry *g = call->geometry;
+    const int64_t plane = g->h.out * g->w.out;
+    int64_t pixels;
     memset(sums, 0, (size_t)g->filters * sizeof(real));
     for (int64_t pixel = first; pixel < last; pixel += pixels) {
         pixels = lesser(step, last - pixel);
-        if (g->channels_first) pixels = lesser(pixels, plane - pixel % plane);
-        if (call->dz) make_dz(call, desk, pixel, pixels);
+        if (call->dz && g->channels_first) {
+            pixels = lesser(pixels, plane - pixel % plane);
+            make_first(call, desk, pixel, pixels);
+        } else if (call->dz) {
+            make_last(call, desk, pixel, pixels);
+        }
         if (call->db)
-            add_columns(sums, (call->dz ? call->dz : call->dy) + pixel * g->filters, pixels,
-                        g->filters);
+            call->kernels->columns(pixels, g->filters,
+                                   (call->dz ? call->dz : call->dy) + pixel * g->filters, sums);
     }
 }
 
@@ -110,7 +146,7 @@ void FN(convti_sweep)(const struct sweep_call *call)
     const struct geometry *g = call->geometry;
     struct sweep_plan plan = convti_plan_sweep(g, call->n);
     int64_t pixels = call->n * g->h.out * g->w.out, blocks = (pixels + plan.block - 1) / plan.block;
-    struct desk desk;
+    struct desk desk = {NULL, NULL};
     lay_desk(&desk, g, call->scratch);
     if (!call->dz && !call->db) return;
 #pragma omp for schedule(static)
@@ -118,7 +154,7 @@ void FN(convti_sweep)(const struct sweep_call *call)
         run_block(call, &desk, b * plan.block, lesser((b + 1) * plan.block, pixels), plan.step,
                   call->parts + b * g->filters);
     if (call->db) {
-#pragma omp for schedule(static)
+#pragma omp for schedule(static) nowait
         for (int64_t f = 0; f < g->filters; f++) {
             double sum = 0;
             for (int64_t b = 0; b < blocks; b++) sum += (double)call->parts[b * g->filters + f];
