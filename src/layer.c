@@ -31,6 +31,19 @@ bool convti_needs_dz(const struct convt_layer *l)
            l->cfg.activity_regularizer.kind != CONVT_NO_REGULARIZER || l->geometry.channels_first;
 }
 
+enum {
+    REGION_FLOPS = 1 << 20, /* less is done before a second thread has come */
+    ELEMENT_FLOPS = 16      /* what an element of z costs beside its sum, roughly */
+};
+
+int convti_threads(const struct convt_layer *l, int64_t n)
+{
+    const struct geometry *g = &l->geometry;
+    const double sums = (double)g->x_size * (double)g->taps * (double)g->filters,
+                 flops = (double)n * (2 * sums + ELEMENT_FLOPS * (double)g->z_size);
+    return flops < REGION_FLOPS ? 1 : l->threads;
+}
+
 static void lay_fixed(struct layout *at, const struct convt_layer *l)
 {
     const struct geometry *g = &l->geometry;
@@ -442,11 +455,12 @@ convt_status convt_backward_data(convt_layer *l, convt_const_view x, convt_const
     if (l->cfg.inference)
         return convti_fail(&l->error, CONVT_INVALID_ARGUMENT, "inference",
                            "the layer was created with inference set");
-    const bool without_x = x.h == 0 && dx.data &&
-                           (z.data || !convti_activation_needs_z(&l->cfg.activation));
-    const int64_t n = without_x ? y.n : x.n;
-    if (!check(l, "x", x, n, l->cfg.input, without_x) || !check(l, "y", y, n, output, false) ||
-        !check(l, "dy", dy, n, output, false) || !check(l, "z", z, n, shape_of_z(l), true) ||
+    const bool z_known = z.data || !convti_activation_needs_z(&l->cfg.activation),
+               dx_alone = convti_absent(x) && z_known && !convti_absent(convt_read(dx));
+    const int64_t n = dx_alone ? y.n : x.n;
+    if ((!dx_alone && !check(l, "x", x, n, l->cfg.input, false)) ||
+        !check(l, "y", y, n, output, false) || !check(l, "dy", dy, n, output, false) ||
+        !check(l, "z", z, n, shape_of_z(l), true) ||
         !check(l, "dx", convt_read(dx), n, l->cfg.input, true))
         return l->error.status;
     l->ops->backward(l, x, z, y, dy, dx, divisor);

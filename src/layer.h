@@ -60,4 +60,13 @@ extern const struct convti_ops convti_ops_f32, convti_ops_f64;
 /* dz differs from dy: it needs memory of its own. */
 bool convti_needs_dz(const struct convt_layer *layer);
 
+/* Threads of a pass over n samples: all of them or, where the work does not pay for a second one, 1. */
+int convti_threads(const struct convt_layer *layer, int64_t n);
+
+/* CONVT_NONE, which is not the same as a view of no samples. */
+static inline bool convti_absent(convt_const_view v)
+{
+    return !v.data && v.h == 0;
+}
+
 #endif

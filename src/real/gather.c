@@ -358,8 +358,8 @@ void FN(convti_gather)(const struct gather_call *call)
     convti_size size = {0};
     struct desk desk;
     lay_desk(p, &size, &desk, call->scratch);
-#pragma omp for schedule(dynamic, 1) nowait
-    for (int64_t i = 0; i < s.groups * phases * cuts; i++) {
+    _Atomic int64_t *queue = convti_queue(call->team);
+    for (int64_t i; (i = convti_next(queue)) < s.groups * phases * cuts;) {
         const int64_t group = i / cuts / phases, phase = i / cuts % phases, slab = i % cuts;
         const int64_t image = slab / boxes, row = slab % boxes / s.column_cuts,
                       column = slab % s.column_cuts;

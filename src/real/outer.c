@@ -300,8 +300,8 @@ void FN(convti_outer)(const struct outer_call *call)
     int64_t chunks = p->padded ? call->n * ceil_div(g->h.in, p->chunk_rows)
                                : ceil_div(call->n * g->h.in, p->chunk_rows);
     real *sums = parts > 1 ? call->parts : call->dw;
-#pragma omp for schedule(dynamic, 1)
-    for (int64_t i = 0; i < parts * p->tasks; i++) {
+    _Atomic int64_t *queue = convti_queue(call->team);
+    for (int64_t i; (i = convti_next(queue)) < parts * p->tasks;) {
         int64_t part = i / p->tasks, task = i % p->tasks;
         int64_t chunk0 = chunks * part / parts, chunk1 = chunks * (part + 1) / parts;
         real *dw = sums + part * g->w_size;
@@ -313,8 +313,9 @@ void FN(convti_outer)(const struct outer_call *call)
                      lesser(chunk1 * p->chunk_rows, call->n * g->h.in), dw);
     }
     if (parts > 1) {
-#pragma omp for schedule(static)
-        for (int64_t k = 0; k < g->w_size; k++) {
+        convti_wait(call->team);
+        const struct share own = convti_share(call->team, g->w_size);
+        for (int64_t k = own.first; k < own.last; k++) {
             real sum = sums[k];
             for (int64_t part = 1; part < parts; part++) sum += sums[part * g->w_size + k];
             call->dw[k] = sum;

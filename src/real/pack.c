@@ -49,35 +49,38 @@ static void pack_dot(const struct source *s, int64_t column, int64_t slot, real 
     for (int64_t k = 0; k < p->k; k++) b[k] = w[k * s->k_stride];
 }
 
-static void pack(const struct source *s, real *packed)
+static void pack(struct team *team, const struct source *s, real *packed)
 {
     int64_t outer = s->plan->dot ? s->plan->columns : s->plan->panels,
             items = outer * s->plan->taps;
-#pragma omp for schedule(static)
-    for (int64_t item = 0; item < items; item++)
+    const struct share own = convti_share(team, items);
+    for (int64_t item = own.first; item < own.last; item++)
         (s->plan->dot ? pack_dot : pack_wide)(s, item / s->plan->taps, item % s->plan->taps,
                                               packed);
 }
 
-void FN(convti_pack_forward)(const struct convt_layer *l)
+void FN(convti_pack_forward)(struct team *team, const struct convt_layer *l)
 {
     const struct geometry *g = &l->geometry;
-    pack(&(struct source){l->kernel, &l->forward, g->channels, 1, g->filters * g->channels,
+    pack(team,
+         &(struct source){l->kernel, &l->forward, g->channels, 1, g->filters * g->channels,
                           l->outer.lanes},
          l->packed_forward);
     if (l->bias) {
         const real *bias = l->bias;
         real *padded = l->packed_bias;
-#pragma omp for schedule(static)
-        for (int64_t j = 0; j < l->forward.panels * l->forward.panel; j++)
-            padded[j] = j < g->filters ? bias[j] : 0;
+        const struct share own = convti_share(team, l->forward.panels * l->forward.panel);
+        for (int64_t j = own.first; j < own.last; j++) padded[j] = j < g->filters ? bias[j] : 0;
     }
+    convti_wait(team);
 }
 
-void FN(convti_pack_backward)(const struct convt_layer *l)
+void FN(convti_pack_backward)(struct team *team, const struct convt_layer *l)
 {
     const struct geometry *g = &l->geometry;
-    pack(&(struct source){l->kernel, &l->backward, 1, g->channels, g->filters * g->channels,
+    pack(team,
+         &(struct source){l->kernel, &l->backward, 1, g->channels, g->filters * g->channels,
                           l->outer.lanes},
          l->packed_backward);
+    convti_wait(team);
 }

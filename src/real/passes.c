@@ -1,5 +1,5 @@
 /*
- * The passes of a layer: one parallel region each.
+ * The passes of a layer: one team each.
  *
  *     forward    pack w where stale;  y = act(gather(x))
  *     backward   z = gather(x) where the activation needs it and nobody kept it;
@@ -7,7 +7,6 @@
  */
 #include "passes.h"
 
-#include <omp.h>
 #include <string.h>
 
 #include "../integer.h"
@@ -26,9 +25,9 @@ static struct activation_params params_of(const struct convt_layer *l)
     };
 }
 
-static void *scratch_of(const struct convt_layer *l)
+static void *scratch_of(const struct convt_layer *l, const struct team *team)
 {
-    return (char *)l->scratch + (size_t)omp_get_thread_num() * l->scratch_stride;
+    return (char *)l->scratch + (size_t)team->thread * l->scratch_stride;
 }
 
 static struct gather_call forward_call(const struct convt_layer *l, int64_t n, const real *x,
@@ -46,25 +45,47 @@ static struct gather_call forward_call(const struct convt_layer *l, int64_t n, c
 
 /* Team. Every thread sees the same versions, so all take the same branch; the version is noted
  * after the region. */
-static void pack_forward(const struct convt_layer *l)
+static void pack_forward(struct team *team, const struct convt_layer *l)
 {
-    if (l->packed_forward_version != l->version) FN(convti_pack_forward)(l);
+    if (l->packed_forward_version != l->version) FN(convti_pack_forward)(team, l);
 }
 
 /* Team. What an activation that is no elementwise row does behind the gather: y = f(z). */
-static void finish_apart(const struct convt_layer *l, int64_t n, const real *z, real *y)
+static void finish_apart(struct team *team, const struct convt_layer *l, int64_t n, const real *z,
+                         real *y)
 {
     const convt_activation_callbacks *custom = &l->cfg.activation.custom;
     const struct kernels *kernels = l->kernels;
     const int64_t count = n * l->geometry.y_size;
     if (convti_activation_on_axis(l->cfg.activation.kind)) {
         FN(convti_rows_forward)
-        (&l->geometry, kernels->axis_value[l->cfg.activation.kind], n, z, y);
+        (team, &l->geometry, kernels->axis_value[l->cfg.activation.kind], n, z, y);
         return;
     }
-#pragma omp for schedule(static)
-    for (int64_t i = 0; i < count; i += CUSTOM_BLOCK)
+    const struct share own = convti_share(team, ceil_div(count, CUSTOM_BLOCK));
+    for (int64_t i = own.first * CUSTOM_BLOCK; i < lesser(own.last * CUSTOM_BLOCK, count);
+         i += CUSTOM_BLOCK)
         custom->forward(custom->context, REAL_DTYPE, lesser(count - i, CUSTOM_BLOCK), z + i, y + i);
+}
+
+struct forward_pass {
+    struct convt_layer *layer;
+    struct gather_call gather;
+    bool apart; /* the activation runs behind the gather, from its target to y */
+    real *y;
+};
+
+static void forward_body(struct team *team, void *work)
+{
+    const struct forward_pass *pass = work;
+    struct gather_call gather = pass->gather;
+    gather.team = team;
+    gather.scratch = scratch_of(pass->layer, team);
+    pack_forward(team, pass->layer);
+    FN(convti_gather)(&gather);
+    if (!pass->apart) return;
+    convti_wait(team);
+    finish_apart(team, pass->layer, gather.n, gather.target, pass->y);
 }
 
 static void forward(struct convt_layer *l, convt_const_view x, convt_view z, convt_view y)
@@ -82,16 +103,8 @@ static void forward(struct convt_layer *l, convt_const_view x, convt_view z, con
         call.target = z.data;
     else if (l->geometry.inputs > 1)
         call.target = l->dz; /* y has no room for z */
-#pragma omp parallel num_threads(l->threads) firstprivate(call)
-    {
-        call.scratch = scratch_of(l);
-        pack_forward(l);
-        FN(convti_gather)(&call);
-        if (apart) {
-#pragma omp barrier
-            finish_apart(l, x.n, call.target, y.data);
-        }
-    }
+    convti_team_run(convti_threads(l, x.n), forward_body,
+                    &(struct forward_pass){l, call, apart, y.data});
     l->packed_forward_version = l->version;
 }
 
@@ -120,73 +133,114 @@ static void empty_batch(struct convt_layer *l, bool weights, convt_view dx)
     if (dx.data) memset(dx.data, 0, (size_t)(dx.n * l->geometry.x_size) * sizeof(real));
 }
 
-static void backward(struct convt_layer *l, convt_const_view x, convt_const_view z,
-                     convt_const_view y, convt_const_view dy, convt_view dx, double divisor)
+struct backward_pass {
+    struct convt_layer *layer;
+    struct gather_call again, gather; /* z, where it is needed and was not kept; dx */
+    struct sweep_call sweep;
+    struct outer_call outer;
+    bool recompute, dx, weights; /* which of them is wanted beside dz */
+};
+
+static void make_dz(struct team *team, const struct backward_pass *pass, void *scratch)
+{
+    struct gather_call again = pass->again;
+    struct sweep_call sweep = pass->sweep;
+    sweep.team = again.team = team;
+    sweep.scratch = again.scratch = scratch;
+    if (pass->recompute) {
+        pack_forward(team, pass->layer);
+        FN(convti_gather)(&again);
+        convti_wait(team);
+    }
+    if (sweep.axis_slope) {
+        FN(convti_rows_backward)(&sweep);
+        sweep.dy = sweep.dz; /* it is there: what is left is db */
+        sweep.dz = NULL;
+    }
+    FN(convti_sweep)(&sweep);
+}
+
+static void backward_body(struct team *team, void *work)
+{
+    const struct backward_pass *pass = work;
+    const struct convt_layer *l = pass->layer;
+    void *scratch = scratch_of(l, team);
+    make_dz(team, pass, scratch);
+    if (pass->dx) {
+        struct gather_call gather = pass->gather;
+        gather.team = team;
+        gather.scratch = scratch;
+        if (l->packed_backward_version != l->version) FN(convti_pack_backward)(team, l);
+        FN(convti_gather)(&gather); /* dw begins where dx leaves a thread idle */
+    }
+    if (pass->weights) {
+        struct outer_call outer = pass->outer;
+        outer.team = team;
+        outer.scratch = scratch;
+        FN(convti_outer)(&outer);
+    }
+}
+
+static struct sweep_call sweep_call(struct convt_layer *l, convt_const_view z, convt_const_view y,
+                                    convt_const_view dy, double divisor)
 {
     const struct kernels *kernels = l->kernels;
-    const struct geometry *g = &l->geometry;
     convt_activation_kind kind = l->cfg.activation.kind;
     bool custom = kind == CONVT_CUSTOM_ACTIVATION, rows = convti_activation_on_axis(kind);
-    const bool weights = x.h > 0; /* else dx alone is wanted */
-    if (y.n * g->z_size == 0) {
-        empty_batch(l, weights, dx);
-        return;
-    }
-    bool recompute = convti_activation_needs_z(&l->cfg.activation) && !z.data;
     struct sweep_call sweep = {
-        .geometry = g,
+        .geometry = &l->geometry,
         .kernels = kernels,
         .n = y.n,
         .z = z.data,
         .y = y.data,
-        .z_in_dz = recompute,
+        .z_in_dz = convti_activation_needs_z(&l->cfg.activation) && !z.data,
         .dz = l->dz,
-        .db = weights ? l->dbias : NULL,
+        .db = l->dbias,
         .parts = l->db_parts,
         .params = params_of(l),
         .axis_slope = rows ? kernels->axis_slope[kind] : NULL,
         .slope = custom || rows || kind == CONVT_LINEAR ? NULL : kernels->slope[kind],
         .custom = custom ? &l->cfg.activation.custom : NULL};
     sweep.dy = activity(l, y, dy, divisor, &sweep);
-    const real *dz = l->dz ? l->dz : dy.data;
-    struct gather_call again = forward_call(l, y.n, x.data, l->dz);
-    again.channels_first = false;
-    struct gather_call gather = {.plan = &l->backward,
-                                 .kernels = kernels,
-                                 .n = y.n,
-                                 .source = dz,
-                                 .packed = l->packed_backward,
-                                 .target = dx.data,
-                                 .channels_first = g->channels_first};
-    struct outer_call outer = {.plan = &l->outer,
-                               .geometry = g,
-                               .kernels = kernels,
-                               .n = y.n,
-                               .x = x.data,
-                               .dz = dz,
-                               .dw = l->dkernel,
-                               .parts = l->dw_parts};
-#pragma omp parallel num_threads(l->threads) firstprivate(sweep, again, gather, outer)
-    {
-        again.scratch = sweep.scratch = gather.scratch = outer.scratch = scratch_of(l);
-        if (recompute) {
-            pack_forward(l);
-            FN(convti_gather)(&again);
-#pragma omp barrier
-        }
-        if (rows) {
-            FN(convti_rows_backward)(&sweep);
-            sweep.dz = NULL; /* it is there: what is left is db */
-            sweep.dy = l->dz;
-        }
-        FN(convti_sweep)(&sweep);
-        if (dx.data && l->packed_backward_version != l->version) FN(convti_pack_backward)(l);
-        if (dx.data) FN(convti_gather)
-        (&gather); /* ends without a barrier: dw begins where dx leaves a thread idle */
-        if (weights) FN(convti_outer)(&outer);
+    return sweep;
+}
+
+static void backward(struct convt_layer *l, convt_const_view x, convt_const_view z,
+                     convt_const_view y, convt_const_view dy, convt_view dx, double divisor)
+{
+    const struct geometry *g = &l->geometry;
+    const bool weights = !convti_absent(x); /* else dx alone is wanted */
+    if (y.n * g->z_size == 0) {
+        empty_batch(l, weights, dx);
+        return;
     }
-    if (recompute) l->packed_forward_version = l->version;
-    if (dx.data) l->packed_backward_version = l->version;
+    struct backward_pass pass = {.layer = l,
+                                 .sweep = sweep_call(l, z, y, dy, divisor),
+                                 .again = forward_call(l, y.n, x.data, l->dz),
+                                 .dx = dx.data,
+                                 .weights = weights};
+    const real *dz = l->dz ? l->dz : dy.data;
+    pass.recompute = pass.sweep.z_in_dz;
+    pass.again.channels_first = false;
+    if (!weights) pass.sweep.db = NULL;
+    pass.gather = (struct gather_call){.plan = &l->backward,
+                                       .kernels = l->kernels,
+                                       .n = y.n,
+                                       .source = dz,
+                                       .packed = l->packed_backward,
+                                       .target = dx.data,
+                                       .channels_first = g->channels_first};
+    pass.outer = (struct outer_call){.plan = &l->outer,
+                                     .geometry = g,
+                                     .kernels = l->kernels,
+                                     .n = y.n,
+                                     .x = x.data,
+                                     .dz = dz,
+                                     .dw = l->dkernel,
+                                     .parts = l->dw_parts};
+    convti_team_run(convti_threads(l, y.n), backward_body, &pass);
+    if (pass.recompute) l->packed_forward_version = l->version;
+    if (pass.dx) l->packed_backward_version = l->version;
 }
 
 static size_t scratch(const struct convt_layer *l)

@@ -1,26 +1,28 @@
 /*
  * What the units of this folder offer one another; each exists once per real. Functions marked
- * "team" are called by every thread of a parallel region and share their work with `omp for`; the
- * others run on one thread.
+ * "team" are called by every thread of a team (team.h) and share their work; the others run on one
+ * thread.
  */
 #ifndef CONVT_PASSES_H
 #define CONVT_PASSES_H
 
 #include "../kernel/kernel.h"
 #include "../layer.h"
+#include "../team.h"
 
 /* ---- isa.c ----------------------------------------------------------------------------------- */
 const void *FN(convti_choose_isa)(const char *name, const char **chosen);
 
 /* ---- pack.c: weights in the order in which gather reads them --------------------------------- */
 
-/* Team. Panels for forward (columns are filters, k channels) and for dx (columns are channels, k
- * filters). */
-void FN(convti_pack_forward)(const struct convt_layer *l);
-void FN(convti_pack_backward)(const struct convt_layer *l);
+/* Team; both end with a barrier. Panels for forward (columns are filters, k channels) and for dx
+ * (columns are channels, k filters). */
+void FN(convti_pack_forward)(struct team *team, const struct convt_layer *l);
+void FN(convti_pack_backward)(struct team *team, const struct convt_layer *l);
 
 /* ---- gather.c: forward and dx ---------------------------------------------------------------- */
 struct gather_call {
+    struct team *team;
     const struct gather_plan *plan;
     const struct kernels *kernels;
     int64_t n;
@@ -36,6 +38,7 @@ void FN(convti_gather)(const struct gather_call *call); /* team; ends without a 
 
 /* ---- outer.c: dw ----------------------------------------------------------------------------- */
 struct outer_call {
+    struct team *team;
     const struct outer_plan *plan;
     const struct geometry *geometry;
     const struct kernels *kernels;
@@ -45,10 +48,11 @@ struct outer_call {
     void *scratch; /* of this thread */
 };
 size_t FN(convti_outer_scratch)(const struct convt_layer *l);
-void FN(convti_outer)(const struct outer_call *call); /* team; ends with a barrier */
+void FN(convti_outer)(const struct outer_call *call); /* team; ends without a barrier */
 
 /* ---- sweep.c: dz and db ---------------------------------------------------------------------- */
 struct sweep_call {
+    struct team *team;
     const struct geometry *geometry;
     const struct kernels *kernels;
     int64_t n;
@@ -73,9 +77,9 @@ void FN(convti_add_activity)(const struct sweep_call *call, int64_t count, const
 
 /* ---- rows.c: activations along the last axis of memory --------------------------------------- */
 
-/* Team; both end with a barrier. y may be z where one z makes one y. backward overwrites dz. */
-void FN(convti_rows_forward)(const struct geometry *g, axis_value_kernel *value, int64_t n,
-                             const real *z, real *y);
+/* Team. y may be z where one z makes one y. backward overwrites dz, and ends with a barrier. */
+void FN(convti_rows_forward)(struct team *team, const struct geometry *g, axis_value_kernel *value,
+                             int64_t n, const real *z, real *y);
 size_t FN(convti_rows_scratch)(const struct geometry *g);
 void FN(convti_rows_backward)(const struct sweep_call *call);
 

@@ -26,12 +26,12 @@ static int64_t all_rows(const struct geometry *g, int64_t n)
     return g->row > 0 ? n * (g->z_size / g->row) : 0;
 }
 
-void FN(convti_rows_forward)(const struct geometry *g, axis_value_kernel *value, int64_t n,
-                             const real *z, real *y)
+void FN(convti_rows_forward)(struct team *team, const struct geometry *g, axis_value_kernel *value,
+                             int64_t n, const real *z, real *y)
 {
     const int64_t rows = all_rows(g, n), block = rows_of_block(g), short_row = g->row / g->inputs;
-#pragma omp for schedule(static)
-    for (int64_t r = 0; r < rows; r += block)
+    const struct share own = convti_share(team, ceil_div(rows, block));
+    for (int64_t r = own.first * block; r < lesser(own.last * block, rows); r += block)
         value(lesser(block, rows - r), g->row, z + r * g->row, y + r * short_row);
 }
 
@@ -80,8 +80,8 @@ void FN(convti_rows_backward)(const struct sweep_call *call)
     const int64_t rows = all_rows(g, call->n), short_row = g->row / g->inputs,
                   block = g->channels_first ? 1 : rows_of_block(g);
     real *sum = call->scratch, *apart = sum + rows_of_block(g) * g->row;
-#pragma omp for schedule(static)
-    for (int64_t r = 0; r < rows; r += block) {
+    const struct share own = convti_share(call->team, ceil_div(rows, block));
+    for (int64_t r = own.first * block; r < lesser(own.last * block, rows); r += block) {
         const int64_t count = lesser(block, rows - r), at = r * short_row;
         const real *y = call->y + at, *dy = call->dy + at;
         if (call->l1 != 0 || call->l2 != 0) {
@@ -93,4 +93,5 @@ void FN(convti_rows_backward)(const struct sweep_call *call)
         else
             slope_in_place(call, r, count, y, dy);
     }
+    convti_wait(call->team);
 }

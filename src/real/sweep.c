@@ -149,13 +149,14 @@ void FN(convti_sweep)(const struct sweep_call *call)
     struct desk desk = {NULL, NULL};
     lay_desk(&desk, g, call->scratch);
     if (!call->dz && !call->db) return;
-#pragma omp for schedule(static)
-    for (int64_t b = 0; b < blocks; b++)
+    const struct share own = convti_share(call->team, blocks);
+    for (int64_t b = own.first; b < own.last; b++)
         run_block(call, &desk, b * plan.block, lesser((b + 1) * plan.block, pixels), plan.step,
                   call->parts + b * g->filters);
+    convti_wait(call->team);
     if (call->db) {
-#pragma omp for schedule(static) nowait
-        for (int64_t f = 0; f < g->filters; f++) {
+        const struct share columns = convti_share(call->team, g->filters);
+        for (int64_t f = columns.first; f < columns.last; f++) {
             double sum = 0;
             for (int64_t b = 0; b < blocks; b++) sum += (double)call->parts[b * g->filters + f];
             call->db[f] = (real)sum;

@@ -1,0 +1,31 @@
+/* Teams: a plain call, or a parallel region of OpenMP. */
+#include "team.h"
+
+#include <assert.h>
+#include <omp.h>
+
+void convti_team_run(int threads, convti_team_body *body, void *work)
+{
+    struct queue queues[CONVTI_MOST_QUEUES] = {{0}};
+    if (threads == 1) {
+        body(&(struct team){.threads = 1, .queue = queues}, work);
+        return;
+    }
+#pragma omp parallel num_threads(threads)
+    body(&(struct team){.threads = omp_get_num_threads(),
+                        .thread = omp_get_thread_num(),
+                        .queue = queues},
+         work);
+}
+
+void convti_wait(const struct team *team)
+{
+    if (team->threads == 1) return;
+#pragma omp barrier
+}
+
+_Atomic int64_t *convti_queue(struct team *team)
+{
+    assert(team->queues < CONVTI_MOST_QUEUES);
+    return &team->queue[team->queues++].next;
+}
