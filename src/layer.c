@@ -31,17 +31,16 @@ bool convti_needs_dz(const struct convt_layer *l)
            l->cfg.activity_regularizer.kind != CONVT_NO_REGULARIZER || l->geometry.channels_first;
 }
 
-enum {
-    REGION_FLOPS = 1 << 20, /* less is done before a second thread has come */
-    ELEMENT_FLOPS = 16      /* what an element of z costs beside its sum, roughly */
-};
+/* Less than the first is done before a second thread has come; the second is what an element of z
+ * costs beside its sum, roughly. */
+static const double region_flops = 1 << 20, element_flops = 16;
 
 int convti_threads(const struct convt_layer *l, int64_t n)
 {
     const struct geometry *g = &l->geometry;
     const double sums = (double)g->x_size * (double)g->taps * (double)g->filters,
-                 flops = (double)n * (2 * sums + ELEMENT_FLOPS * (double)g->z_size);
-    return flops < REGION_FLOPS ? 1 : l->threads;
+                 flops = (double)n * (2 * sums + element_flops * (double)g->z_size);
+    return flops < l->region_flops ? 1 : l->threads;
 }
 
 static void lay_fixed(struct layout *at, const struct convt_layer *l)
@@ -123,6 +122,7 @@ static convt_status plan_layer(struct convt_layer *l, const convt_config *cfg, c
                            "CONVT_ISA=%.64s names no instruction set that this machine runs",
                            forced);
     l->threads = l->cfg.threads > 0 ? l->cfg.threads : omp_get_max_threads();
+    l->region_flops = region_flops;
     return plan_shapes(l, err);
 }
 

@@ -19,6 +19,7 @@ struct convt_layer {
     const void *kernels;          /* struct kernels of the chosen ISA and this real */
     const char *isa;
     int threads;
+    double region_flops; /* less is done by one thread; tests set it to 0 */
     /* this struct lies in it, and so do the buffers until a reshape outgrows it */
     convti_arena home;
     convti_arena room; /* where the buffers lie: home, or what replaced it */

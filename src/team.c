@@ -18,6 +18,24 @@ void convti_team_run(int threads, convti_team_body *body, void *work)
          work);
 }
 
+struct loop {
+    int64_t count;
+    convti_team_item *item;
+    void *work;
+};
+
+static void each(struct team *team, void *work)
+{
+    const struct loop *loop = work;
+    const struct share own = convti_share(team, loop->count);
+    for (int64_t i = own.first; i < own.last; i++) loop->item(loop->work, i);
+}
+
+void convti_team_each(int threads, int64_t count, convti_team_item *item, void *work)
+{
+    convti_team_run(threads, each, &(struct loop){count, item, work});
+}
+
 void convti_wait(const struct team *team)
 {
     if (team->threads == 1) return;

@@ -38,6 +38,10 @@ struct team {
 typedef void convti_team_body(struct team *team, void *work);
 void convti_team_run(int threads, convti_team_body *body, void *work);
 
+/* The whole of a pass that is one loop of equal work: item(work, i) for i in [0, count), in shares. */
+typedef void convti_team_item(void *work, int64_t i);
+void convti_team_each(int threads, int64_t count, convti_team_item *item, void *work);
+
 /* Nobody goes on before all are here. */
 void convti_wait(const struct team *team);
 

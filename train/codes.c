@@ -17,6 +17,7 @@
 #include "pieces.h"
 #include "rng.h"
 #include "status.h"
+#include "team.h"
 #include "trainer.h"
 
 static int64_t code_size(const convt_codes *codes)
@@ -91,34 +92,31 @@ struct start {
     bool f32;
     int threads;
     void *matrix, *samples;
-    int64_t *index;
+    int64_t *index; /* of the samples of a chunk */
+    uint64_t seed;
 };
 
-static void fill_matrix(const struct start *s, uint64_t seed)
+static void fill_panel(void *work, int64_t p)
 {
-#pragma omp parallel for schedule(static) num_threads(s->threads)
-    for (int64_t p = 0; p < s->panels; p++) {
-        if (s->f32)
-            convti_codes_matrix_f32(seed, p, s->elements, s->components, s->matrix);
-        else
-            convti_codes_matrix_f64(seed, p, s->elements, s->components, s->matrix);
-    }
+    const struct start *s = work;
+    if (s->f32)
+        convti_codes_matrix_f32(s->seed, p, s->elements, s->components, s->matrix);
+    else
+        convti_codes_matrix_f64(s->seed, p, s->elements, s->components, s->matrix);
 }
 
-static void project(const struct start *s, int64_t first, int64_t n)
+static void project_sample(void *work, int64_t k)
 {
-#pragma omp parallel for schedule(static) num_threads(s->threads)
-    for (int64_t k = 0; k < n; k++) {
-        const void *sample = convti_element(s->samples, s->codes->values.dtype, k * s->elements);
-        void *code = code_of(s->codes, first + k);
-        if (s->f32)
-            convti_codes_project_f32(sample, s->elements, s->matrix, s->components, code);
-        else
-            convti_codes_project_f64(sample, s->elements, s->matrix, s->components, code);
-    }
+    const struct start *s = work;
+    const void *sample = convti_element(s->samples, s->codes->values.dtype, k * s->elements);
+    void *code = code_of(s->codes, s->index[k]);
+    if (s->f32)
+        convti_codes_project_f32(sample, s->elements, s->matrix, s->components, code);
+    else
+        convti_codes_project_f64(sample, s->elements, s->matrix, s->components, code);
 }
 
-static convt_status project_all(const struct start *s, convt_error *err)
+static convt_status project_all(struct start *s, convt_error *err)
 {
     for (int64_t first = 0; first < s->data->count; first += s->chunk) {
         const int64_t rest = s->data->count - first, n = rest < s->chunk ? rest : s->chunk;
@@ -129,22 +127,26 @@ static convt_status project_all(const struct start *s, convt_error *err)
         if (status)
             return convti_fail(err, status, "data.gather", "samples could not be read: %s",
                                convt_status_text(status));
-        project(s, first, n);
+        convti_team_each(s->threads, n, project_sample, s);
     }
     return CONVT_OK;
 }
 
-static void standardize(const struct start *s)
+static void standardize_component(void *work, int64_t d)
+{
+    const struct start *s = work;
+    void *codes = s->codes->values.data;
+    if (s->f32)
+        convti_codes_standardize_f32(codes, s->data->count, s->components, d);
+    else
+        convti_codes_standardize_f64(codes, s->data->count, s->components, d);
+}
+
+static void standardize(struct start *s)
 {
     void *codes = s->codes->values.data;
     const int64_t count = s->data->count, size = s->components;
-#pragma omp parallel for schedule(static) num_threads(s->threads)
-    for (int64_t d = 0; d < size; d++) {
-        if (s->f32)
-            convti_codes_standardize_f32(codes, count, size, d);
-        else
-            convti_codes_standardize_f64(codes, count, size, d);
-    }
+    convti_team_each(s->threads, size, standardize_component, s);
     if (!s->codes->fix_first) return;
     if (s->f32)
         convti_codes_fix_f32(codes, count, size);
@@ -207,7 +209,8 @@ convt_status convt_codes_start(const convt_codes *codes, const convt_dataset *da
     s.matrix = convti_arena_at(&arena, at_matrix);
     s.samples = convti_arena_at(&arena, at_samples);
     s.index = convti_arena_at(&arena, at_index);
-    fill_matrix(&s, convti_mix(seed, STREAM));
+    s.seed = convti_mix(seed, STREAM);
+    convti_team_each(s.threads, s.panels, fill_panel, &s);
     status = project_all(&s, err);
     convti_arena_release(&arena);
     if (!status) standardize(&s);

@@ -13,6 +13,7 @@
 #include "argument.h"
 #include "names.h"
 #include "status.h"
+#include "team.h"
 
 enum { BLOCKS = 64, LEAST_BLOCK = 1024, PARALLEL_FROM = 4096 };
 
@@ -222,6 +223,20 @@ static int threads_of(const convt_loss_config *loss)
     return loss->threads ? loss->threads : omp_get_max_threads();
 }
 
+struct blocks {
+    const convti_loss_task *task;
+    convti_loss_block *sum;
+    int64_t count, block; /* elements of all, and of one */
+    convti_loss_sums *part;
+};
+
+static void sum_block(void *work, int64_t b)
+{
+    const struct blocks *all = work;
+    const int64_t first = b * all->block, rest = all->count - first;
+    all->part[b] = all->sum(all->task, first, rest < all->block ? rest : all->block);
+}
+
 /* `unit` elements stay together. */
 static convti_loss_sums sum_blocks(const convti_loss_task *task, convti_loss_block *work,
                                    int64_t count, int64_t unit)
@@ -232,12 +247,8 @@ static convti_loss_sums sum_blocks(const convti_loss_task *task, convti_loss_blo
     if (block * unit < LEAST_BLOCK) block = (LEAST_BLOCK + unit - 1) / unit;
     block *= unit;
     const int blocks = (int)((count + block - 1) / block);
-#pragma omp parallel for schedule(static) \
-    num_threads(threads_of(task->loss)) if (count >= PARALLEL_FROM)
-    for (int b = 0; b < blocks; b++) {
-        const int64_t first = b * block;
-        part[b] = work(task, first, count - first < block ? count - first : block);
-    }
+    convti_team_each(count >= PARALLEL_FROM ? threads_of(task->loss) : 1, blocks, sum_block,
+                     &(struct blocks){task, work, count, block, part});
     for (int b = 0; b < blocks; b++) {
         sums.loss += part[b].loss;
         sums.error += part[b].error;

@@ -17,6 +17,7 @@
 
 #include "pieces.h"
 #include "status.h"
+#include "team.h"
 
 enum { PARALLEL_FROM = 4 }; /* pieces; below, waking the threads costs more than the update */
 
@@ -213,26 +214,32 @@ static convti_sgd_piece piece_at(const convt_sgd *sgd, int64_t index, const stru
     return piece;
 }
 
-static void sum_squares(convt_sgd *sgd, const convti_sgd_rule *rule)
+struct update {
+    const convt_sgd *sgd;
+    const convti_sgd_rule *rule;
+};
+
+static void square_piece(void *work, int64_t i)
 {
-    const int64_t pieces = sgd->pieces;
-#pragma omp parallel for schedule(static) num_threads(sgd->threads) if (pieces >= PARALLEL_FROM)
-    for (int64_t i = 0; i < pieces; i++) {
-        const struct real_code *code;
-        const convti_sgd_piece piece = piece_at(sgd, i, &code);
-        sgd->squares[i] = code->squares(rule, &piece);
-    }
+    const struct update *update = work;
+    const struct real_code *code;
+    const convti_sgd_piece piece = piece_at(update->sgd, i, &code);
+    update->sgd->squares[i] = code->squares(update->rule, &piece);
 }
 
-static void advance(convt_sgd *sgd, const convti_sgd_rule *rule)
+static void advance_piece(void *work, int64_t i)
 {
-    const int64_t pieces = sgd->pieces;
-#pragma omp parallel for schedule(static) num_threads(sgd->threads) if (pieces >= PARALLEL_FROM)
-    for (int64_t i = 0; i < pieces; i++) {
-        const struct real_code *code;
-        const convti_sgd_piece piece = piece_at(sgd, i, &code);
-        code->advance(rule, &piece);
-    }
+    const struct update *update = work;
+    const struct real_code *code;
+    const convti_sgd_piece piece = piece_at(update->sgd, i, &code);
+    code->advance(update->rule, &piece);
+}
+
+static void for_each_piece(const convt_sgd *sgd, const convti_sgd_rule *rule,
+                           convti_team_item *item)
+{
+    convti_team_each(sgd->pieces >= PARALLEL_FROM ? sgd->threads : 1, sgd->pieces, item,
+                     &(struct update){sgd, rule});
 }
 
 /* ---- clipping by a norm ---------------------------------------------------------------------- */
@@ -256,7 +263,7 @@ static void find_clips(convt_sgd *sgd, const convti_sgd_rule *rule)
 {
     const double *squares = sgd->squares;
     double all = 0;
-    sum_squares(sgd, rule);
+    for_each_piece(sgd, rule, square_piece);
     for (int r = 0; r < sgd->count; r++) {
         double sum = 0;
         for (int64_t i = convti_piece_count(&sgd->rows[r], 1); i > 0; i--) sum += *squares++;
@@ -300,7 +307,7 @@ void convti_sgd_apply(convt_sgd *sgd, convt_optional loss_scale)
 {
     const convti_sgd_rule rule = rule_of(sgd, loss_scale);
     if (sgd->clips && rule.updates) find_clips(sgd, &rule);
-    advance(sgd, &rule);
+    for_each_piece(sgd, &rule, advance_piece);
     for (int i = 0; i < sgd->count; i++) {
         convt_constraint_apply(&sgd->rows[i]);
         if (rule.updates || rule.overwrites) touch(&sgd->rows[i]);

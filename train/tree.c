@@ -2,6 +2,7 @@
 #include "tree.h"
 
 #include "pieces.h"
+#include "team.h"
 
 enum { PARALLEL_FROM = 4 }; /* pieces */
 
@@ -13,8 +14,16 @@ convti_merge convti_merge_of(int64_t leaf, bool last)
     return (convti_merge){trailing_ones, __builtin_popcount(trailing_ones)};
 }
 
-static void add_piece(const convti_tree *tree, convti_merge merge, int64_t index)
+struct addition {
+    const convti_tree *tree;
+    convti_merge merge;
+};
+
+static void add_piece(void *work, int64_t index)
 {
+    const struct addition *addition = work;
+    const convti_tree *tree = addition->tree;
+    const convti_merge merge = addition->merge;
     const convti_piece piece = convti_piece_at(tree->rows, index);
     const convt_view gradient = tree->rows[piece.row].gradient;
     const void *source[CONVTI_MOST_SLOTS];
@@ -37,6 +46,6 @@ void convti_tree_add(const convti_tree *tree, int64_t leaf, bool last)
     const convti_merge merge = convti_merge_of(leaf, last);
     if (last && merge.slots == 0) return; /* a batch of one leaf */
     const int64_t pieces = tree->pieces;
-#pragma omp parallel for schedule(static) num_threads(tree->threads) if (pieces >= PARALLEL_FROM)
-    for (int64_t i = 0; i < pieces; i++) add_piece(tree, merge, i);
+    convti_team_each(pieces >= PARALLEL_FROM ? tree->threads : 1, pieces, add_piece,
+                     &(struct addition){tree, merge});
 }
