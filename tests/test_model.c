@@ -254,6 +254,42 @@ static void the_divisor_is_that_of_the_whole_batch(void **state)
     convt_model_destroy(model);
 }
 
+static void x_may_be_left_out_where_dx_alone_is_wanted(void **state)
+{
+    (void)state;
+    convt_config layers[2] = {{.input = {H, W, C},
+                               .max_batch = N,
+                               .filters = 3,
+                               .kernel_size = {2, 2},
+                               .dtype = CONVT_FLOAT64,
+                               .activation = {.kind = CONVT_SIGMOID}},
+                              {.filters = 2, .kernel_size = {3, 3}, .dtype = CONVT_FLOAT64}};
+    for (int gelu = 0; gelu < 2; gelu++) {
+        if (gelu) layers[1].activation.kind = CONVT_GELU; /* its slope needs z, hence the input */
+        convt_model *model = create(layers, 2);
+        const convt_const_view none = convt_read(CONVT_NONE);
+        double x[X_SIZE], dx[X_SIZE], alone[X_SIZE];
+        draw(1, X_SIZE, x);
+        assert_int_equal(convt_model_forward(model, input(x, N)), CONVT_OK);
+        const convt_const_view top = convt_model_output(model); /* as good a dy as any */
+        const convt_view to = convt_f64(dx, N, H, W, C), apart = convt_f64(alone, N, H, W, C);
+        assert_int_equal(convt_model_backward_data(model, input(x, N), top, to, N), CONVT_OK);
+        convt_parameter rows[4];
+        convt_model_parameters(model, rows);
+        double *dw = rows[0].gradient.data, before = dw[0];
+        dw[0] = before + 1;
+        const convt_status status = convt_model_backward_data(model, none, top, apart, N);
+        assert_close(dw[0], before + 1, 0, 0);
+        if (gelu)
+            assert_refused(status, convt_model_error(model), CONVT_INVALID_SHAPE, "layers[1].x",
+                           "expected");
+        else
+            assert_same_bits(alone, dx, sizeof dx);
+        assert_int_not_equal(convt_model_backward_data(model, none, top, CONVT_NONE, N), CONVT_OK);
+        convt_model_destroy(model);
+    }
+}
+
 /* ---- inference ------------------------------------------------------------------------------- */
 
 static void inference_gives_the_same_bits_in_less_memory(void **state)
@@ -475,6 +511,7 @@ int main(void)
         cmocka_unit_test(a_model_is_its_layers_in_a_row),
         cmocka_unit_test(gradients_are_those_of_output_and_regularization),
         cmocka_unit_test(the_divisor_is_that_of_the_whole_batch),
+        cmocka_unit_test(x_may_be_left_out_where_dx_alone_is_wanted),
         cmocka_unit_test(inference_gives_the_same_bits_in_less_memory),
         cmocka_unit_test(bits_do_not_depend_on_threads),
         cmocka_unit_test(unnamed_layers_are_named_and_seeded),

@@ -432,6 +432,82 @@ static void dx_may_be_left_out(void **state)
     tear_down(&b);
 }
 
+static void check_dx_alone(const convt_config *cfg, int64_t n, uint64_t seed)
+{
+    const convt_const_view none = convt_read(CONVT_NONE);
+    struct bench b = set_up(cfg, n, seed);
+    const bool kept = convti_activation_needs_z(&cfg->activation);
+    const struct geometry *g = &b.layer->geometry;
+    const convt_view z = values_new(cfg->dtype, n, g->h.out, g->w.out, g->filters),
+                     again = values_new(cfg->dtype, n, b.dx.h, b.dx.w, b.dx.c);
+    run(&b);
+    assert_int_equal(convt_forward_z(b.layer, convt_read(b.x), z, b.y), CONVT_OK);
+    for (int i = 0; i < b.count; i++)
+        memset(b.rows[i].gradient.data, 0x7f, bytes(b.rows[i].gradient));
+    assert_int_equal(convt_backward_data(b.layer, none, kept ? convt_read(z) : none,
+                                         convt_read(b.y), convt_read(b.dy), again, (double)n),
+                     CONVT_OK);
+    assert_same_bits(again.data, b.dx.data, bytes(b.dx));
+    for (int i = 0; i < b.count; i++) {
+        const unsigned char *gradient = b.rows[i].gradient.data;
+        for (size_t k = 0; k < bytes(b.rows[i].gradient); k++) assert_int_equal(gradient[k], 0x7f);
+    }
+    if (kept) {
+        const convt_status status = convt_backward_data(b.layer, none, none, convt_read(b.y),
+                                                        convt_read(b.dy), again, (double)n);
+        assert_refused(status, convt_layer_error(b.layer), CONVT_INVALID_SHAPE, "x", "expected");
+    }
+    values_free(z);
+    values_free(again);
+    tear_down(&b);
+}
+
+static void dx_alone_of_every_activation(const char *isa, void *context)
+{
+    (void)isa;
+    (void)context;
+    int kind;
+    for (int k = 0; convti_name_at(CONVTI_ACTIVATIONS, k, &kind); k++)
+        for (uint64_t seed = 0; seed < 4; seed++) {
+            convt_config cfg = activated(random_config(3000 + 4 * (uint64_t)k + seed), kind);
+            cfg.activity_regularizer.kind = seed % 2 ? CONVT_L1 : CONVT_NO_REGULARIZER;
+            check_dx_alone(&cfg, 1 + k % 3, seed);
+        }
+}
+
+static void x_may_be_left_out_where_dx_alone_is_wanted(void **state)
+{
+    (void)state;
+    for_each_isa(dx_alone_of_every_activation, NULL);
+}
+
+static void x_is_needed_for_weights_and_for_z(void **state)
+{
+    (void)state;
+    const convt_const_view none = convt_read(CONVT_NONE);
+    convt_config cfg = {.input = {3, 3, 4}, .filters = 5, .kernel_size = {2, 2}};
+    struct bench b = set_up(&cfg, 2, 1);
+    run(&b);
+    convt_status status =
+        convt_backward_data(b.layer, none, none, convt_read(b.y), convt_read(b.dy), CONVT_NONE, 2);
+    assert_refused(status, convt_layer_error(b.layer), CONVT_INVALID_SHAPE, "x", "expected");
+
+    struct bench empty = b;
+    empty.y.n = empty.dy.n = empty.dx.n = 0;
+    memset(b.rows[0].gradient.data, 0x7f, bytes(b.rows[0].gradient));
+    status = convt_backward_data(b.layer, none, none, convt_read(empty.y), convt_read(empty.dy),
+                                 empty.dx, 2);
+    assert_int_equal(status, CONVT_OK);
+    assert_int_equal(*(const unsigned char *)b.rows[0].gradient.data, 0x7f);
+    empty.x.n = 0; /* no samples are not the same as no x */
+    empty.x.data = NULL;
+    status = convt_backward_data(b.layer, convt_read(empty.x), none, convt_read(empty.y),
+                                 convt_read(empty.dy), empty.dx, 2);
+    assert_int_equal(status, CONVT_OK);
+    assert_close(values_get(convt_read(b.rows[0].gradient), 0), 0, 0, 0);
+    tear_down(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -446,6 +522,8 @@ int main(void)
         cmocka_unit_test(an_empty_batch_gives_empty_outputs_and_zero_gradients),
         cmocka_unit_test(positions_without_taps_hold_the_activated_bias),
         cmocka_unit_test(dx_may_be_left_out),
+        cmocka_unit_test(x_may_be_left_out_where_dx_alone_is_wanted),
+        cmocka_unit_test(x_is_needed_for_weights_and_for_z),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

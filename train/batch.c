@@ -68,6 +68,7 @@ struct batch {
     int64_t count;
     double weight_sum;
     bool slopes; /* wanted: of codes, or of weights too */
+    bool codes_alone;
 };
 
 /* Loss of a leaf, activity regularization included, as its share of the batch's. */
@@ -103,7 +104,7 @@ static convt_status run_leaf(convt_trainer *t, convti_samples leaf, int64_t done
     if (convt_model_forward(t->cfg.model, x)) return pass_on(t, convt_model_error(t->cfg.model));
     status = leaf_loss(t, leaf.count, batch, value);
     if (status || !batch->slopes || !isfinite(value->loss)) return status;
-    if (convt_model_backward_data(t->cfg.model, x,
+    if (convt_model_backward_data(t->cfg.model, batch->codes_alone ? convt_read(CONVT_NONE) : x,
                                   convt_read(leaf_view(t, t->dy, leaf.count, t->output)),
                                   slopes_of_codes(t, done, leaf.count), (double)batch->count))
         return pass_on(t, convt_model_error(t->cfg.model));
@@ -127,7 +128,8 @@ static convt_status run_leaves(convt_trainer *t, convti_samples batch, convti_pu
                                convt_loss_value *total)
 {
     convt_loss_value waiting[CONVTI_MOST_SLOTS] = {{0, 0}};
-    const struct batch whole = {batch.count, weight_sum(t, batch), purpose != CONVTI_EVALUATE};
+    const struct batch whole = {batch.count, weight_sum(t, batch), purpose != CONVTI_EVALUATE,
+                                purpose == CONVTI_LEARN_CODES && t->dx_alone};
     int64_t leaf = 0;
     for (int64_t done = 0; done < batch.count; done += t->leaf_size, leaf++) {
         const int64_t rest = batch.count - done;

@@ -385,13 +385,14 @@ convt_status convt_model_backward_data(convt_model *model, convt_const_view x, c
     if (model->inference)
         return convti_fail(&model->error, CONVT_INVALID_ARGUMENT, "inference",
                            "the model was created for forward only");
-    convt_status status = check_view(model, "x", x, model->input, model->n);
+    const bool dx_alone = !x.data && x.h == 0; /* layers say where they need x all the same */
+    convt_status status = dx_alone ? CONVT_OK : check_view(model, "x", x, model->input, model->n);
     if (!status) status = check_view(model, "dy", dy, model->links[last].output, model->n);
     if (!status && dx.data)
         status = check_view(model, "dx", convt_read(dx), model->input, model->n);
     if (status) return status;
     for (int i = last; i >= 0; i--) {
-        const convt_const_view in = i ? convt_read(activation(model, i - 1)) : x;
+        const convt_const_view in = i && !dx_alone ? convt_read(activation(model, i - 1)) : x;
         const convt_view din =
             i ? view_of(model, model->gradient[(i - 1) % 2], model->links[i - 1].output) : dx;
         if (convt_backward_data(model->links[i].layer, in, convt_read(CONVT_NONE),

@@ -8,6 +8,7 @@
 #include "loss.h"
 #include "pieces.h"
 #include "status.h"
+#include "tables.h"
 
 enum { WAITING_BYTES = 16 << 20 }; /* of parameters that all leaves of a batch may come to */
 
@@ -68,6 +69,14 @@ static size_t parameter_bytes(const convt_model *model)
             bytes += (size_t)convti_elements(&rows[r]) * convti_element_bytes(rows[r].value.dtype);
     }
     return bytes;
+}
+
+static bool needs_no_z(const convt_model *model)
+{
+    for (int i = 0; i < convt_model_layer_count(model); i++)
+        if (convti_activation_needs_z(&convt_layer_config(convt_model_layer(model, i))->activation))
+            return false;
+    return true;
 }
 
 /* Sets what follows from the config: how samples are split and cut. */
@@ -184,6 +193,7 @@ static convt_status plan(convt_trainer *t, const convt_trainer_config *cfg, conv
         .dtype = first->dtype,
         .input = first->input,
         .output = convt_layer_output(convt_model_layer(model, convt_model_layer_count(model) - 1)),
+        .dx_alone = needs_no_z(model),
         .tree.threads = first->threads ? first->threads : omp_get_max_threads(),
     };
     if (t->cfg.loss.threads == 0) t->cfg.loss.threads = t->tree.threads;

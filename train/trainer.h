@@ -14,6 +14,7 @@ struct convt_trainer {
     convt_shape input, output, label; /* label: of a target, see convti_target_shape */
     int64_t train_count, held_out;    /* samples 0 .. train_count, and the last ones */
     int64_t leaf_size, batches;
+    bool dx_alone; /* codes can descend without gradients of the weights */
 
     int64_t *order;   /* of the training samples in this epoch */
     int64_t *index;   /* of a leaf that follows no order */

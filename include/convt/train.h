@@ -56,7 +56,8 @@ CONVT_API convt_const_view convt_model_output(const convt_model *model);
  * Gradients of sum(dy * output) + regularization after a forward on the same x: overwrites dx (may
  * be CONVT_NONE) and every layer's dw and db. Refused where .inference. The data and weight halves
  * are those of convt_backward_data and convt_backward_weights over all layers; `divisor` is the
- * size of the whole batch.
+ * size of the whole batch. x may be CONVT_NONE in the data half where dx alone is wanted and no
+ * layer's activation needs its z: every dw and db then keeps its values.
  */
 CONVT_API convt_status convt_model_backward(convt_model *model, convt_const_view x,
                                             convt_const_view dy, convt_view dx);
