@@ -18,18 +18,25 @@ double bench_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* A vector register, as the machine's constraints name it. */
+#if defined(__aarch64__)
+#define VECTOR "+w"
+#else
+#define VECTOR "+v"
+#endif
+
 /* The barrier keeps the accumulators in registers and the loop as written. */
 #define PROBE(name, bytes, isa)                                                                   \
     typedef float name##_vec __attribute__((vector_size(bytes)));                                 \
     isa static double name(void)                                                                  \
     {                                                                                             \
         name##_vec a[CHAINS] = {{0}}, x = {0}, y = {0};                                           \
-        __asm__ volatile("" : "+v"(x), "+v"(y));                                                  \
+        __asm__ volatile("" : VECTOR(x), VECTOR(y));                                              \
         double start = bench_now();                                                               \
         for (int i = 0; i < STEPS; i++) _Pragma("GCC unroll 12") for (int k = 0; k < CHAINS; k++) \
             {                                                                                     \
                 a[k] = a[k] * x + y;                                                              \
-                __asm__ volatile("" : "+v"(a[k]));                                                \
+                __asm__ volatile("" : VECTOR(a[k]));                                              \
             }                                                                                     \
         double seconds = bench_now() - start;                                                     \
         return 2.0 * STEPS * CHAINS * (double)(bytes / sizeof(float)) / seconds * 1e-9;           \

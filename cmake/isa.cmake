@@ -18,9 +18,13 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|amd64|AMD64)$" AND CMAKE_SIZEOF_VOID
     convt_isa(avx2 VECTOR_BYTES 32 REGISTERS 16
         FLAGS -mavx2 -mfma
         FEATURES avx2 fma)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
+    # Before registers are given out, gcc would move all loads of a tile to its front, and spill sums.
+    convt_isa(neon VECTOR_BYTES 16 REGISTERS 32
+        FLAGS $<$<C_COMPILER_ID:GNU>:-fno-schedule-insns>)
 endif()
 
-# What the compiler does without any flag: SSE2 on x86-64, NEON on AArch64.
+# What the compiler does without any flag and with few registers: SSE2 on x86-64.
 convt_isa(base VECTOR_BYTES 16 REGISTERS 16)
 
 # The tile geometry of avx512 in portable code, so that it is tested on every machine. Stands after
