@@ -1,5 +1,6 @@
 /*
- * convt info: the layers of a model as a table, or as JSON for programs.
+ * convt info: the layers of a model as a table, or as JSON for programs; with --config how one layer
+ * computes.
  */
 #include <jansson.h>
 #include <stdio.h>
@@ -7,28 +8,44 @@
 #include <string.h>
 
 #include "cli.h"
+#include "explain.h"
 #include "model.h"
 #include "options.h"
 #include "progress.h"
 #include "run.h"
 
 typedef struct info_options {
-    option_value file, json, batch;
+    option_value file, batch;
+    explain_options layer; /* json is of both */
 } info_options;
 
 static const option rows[] = {
-    {"FILE", "FILE", OPTION_POSITIONAL, offsetof(info_options, file),
+    {"FILE", "FILE", OPTION_OPERAND, offsetof(info_options, file),
      "a model (.npz, or .json with a Keras config), or the directory of a run", 0, 0},
-    {"json", NULL, OPTION_FLAG, offsetof(info_options, json), "one JSON object, for programs", 0,
-     0},
+    {"json", NULL, OPTION_FLAG, offsetof(info_options, layer.json), "one JSON object, for programs",
+     0, 0},
     {"batch-size", "B", OPTION_INTEGER, offsetof(info_options, batch),
      "samples that the memory is counted for (default 1)", 1, 1e9},
+    {"config", "CONFIG.json", OPTION_TEXT, offsetof(info_options, layer.config),
+     "explain how this layer (Keras' get_config() or serialized object) computes: formulation of "
+     "each "
+     "pass, tiles, packing, work items, memory",
+     0, 0},
+    {"input", "N,H,W,C", OPTION_TEXT, offsetof(info_options, layer.input),
+     "with --config: samples, height, width and channels, in this order whatever data_format is", 0,
+     0},
+    {"threads", "N", OPTION_INTEGER, offsetof(info_options, layer.threads),
+     "with --config: threads to use (default: all)", 0, 4096},
+    {"isa", "NAME", OPTION_TEXT, offsetof(info_options, layer.isa),
+     "with --config: instruction set (default: the best one that this machine runs)", 0, 0},
 };
 
-static const options table = {"info",
-                              "Shows the layers of a model: output shapes, parameters, activations "
-                              "and the memory that training takes.",
-                              rows, LENGTH(rows)};
+static const options table = {
+    "info",
+    "Shows the layers of a model: output shapes, parameters, activations "
+    "and the memory that training takes.\nWith --config, explains how one "
+    "layer computes.",
+    rows, LENGTH(rows)};
 
 /* What is shown of a layer; negative numbers are not known. */
 typedef struct info_row {
@@ -165,7 +182,7 @@ static int show(convt_spec *spec, const info_options *opt)
         memory = (int64_t)convt_model_memory(spec->layers, spec->count, NULL);
     }
     int code = EXIT_OK;
-    if (opt->json.given)
+    if (opt->layer.json.given)
         code = print_json(spec, shown, memory, opt->file.text);
     else
         print_table(spec, shown, memory);
@@ -173,20 +190,45 @@ static int show(convt_spec *spec, const info_options *opt)
     return code;
 }
 
-int command_info(int argc, char **argv)
+/* What belongs together, and what does not. */
+static int check(const info_options *opt)
 {
-    info_options opt = {0};
+    const explain_options *l = &opt->layer;
+    if (opt->file.given && l->config.given)
+        return complain(EXIT_USAGE, "--config", "does not go with a FILE");
+    if (!opt->file.given && !l->config.given)
+        return complain(EXIT_USAGE, "info", "the argument FILE is missing, or --config");
+    if (!l->config.given && (l->input.given || l->isa.given || l->threads.given))
+        return complain(EXIT_USAGE,
+                        l->input.given ? "--input"
+                        : l->isa.given ? "--isa"
+                                       : "--threads",
+                        "needs --config");
+    if (l->config.given && opt->batch.given)
+        return complain(EXIT_USAGE, "--batch-size", "is N of --input where a layer is explained");
+    return OPTIONS_PARSED;
+}
+
+static int show_file(const info_options *opt)
+{
     convt_spec spec = {0};
-    int code = options_parse(&table, &opt, argc, argv);
-    if (code != OPTIONS_PARSED) return code;
-    char *path = run_exists(opt.file.text) ? run_path(opt.file.text, RUN_MODEL)
-                                           : text_of("%s", opt.file.text);
-    code = path ? model_read("FILE", path, &spec)
-                : complain(EXIT_FAILED, opt.file.text, "out of memory");
+    char *path = run_exists(opt->file.text) ? run_path(opt->file.text, RUN_MODEL)
+                                            : text_of("%s", opt->file.text);
+    int code = path ? model_read("FILE", path, &spec)
+                    : complain(EXIT_FAILED, opt->file.text, "out of memory");
     if (code == OPTIONS_PARSED) {
-        code = show(&spec, &opt);
+        code = show(&spec, opt);
         convt_spec_free(&spec);
     }
     free(path);
     return code;
+}
+
+int command_info(int argc, char **argv)
+{
+    info_options opt = {0};
+    int code = options_parse(&table, &opt, argc, argv);
+    if (code == OPTIONS_PARSED) code = check(&opt);
+    if (code != OPTIONS_PARSED) return code;
+    return opt.layer.config.given ? explain(&opt.layer) : show_file(&opt);
 }

@@ -35,18 +35,25 @@ static void print_wrapped(const char *text, int column)
     putchar('\n');
 }
 
+static bool has_no_dashes(const option *row)
+{
+    return row->kind == OPTION_POSITIONAL || row->kind == OPTION_OPERAND;
+}
+
 static int help(const options *table)
 {
     printf("usage: convt %s", table->command);
     for (size_t i = 0; i < table->count; i++) {
-        if (table->rows[i].kind == OPTION_POSITIONAL) printf(" %s", table->rows[i].argument);
+        const option *row = &table->rows[i];
+        if (row->kind == OPTION_POSITIONAL) printf(" %s", row->argument);
+        if (row->kind == OPTION_OPERAND) printf(" [%s]", row->argument);
     }
     printf(" [OPTION]...\n\n%s\n\n", table->about);
     for (size_t i = 0; i <= table->count; i++) {
         static const option last = {.name = "help", .kind = OPTION_FLAG, .help = "this text"};
         const option *row = i < table->count ? &table->rows[i] : &last;
         char left[64];
-        if (row->kind == OPTION_POSITIONAL)
+        if (has_no_dashes(row))
             snprintf(left, sizeof left, "  %s", row->argument);
         else
             snprintf(left, sizeof left, "  --%s%s%s", row->name, row->argument ? " " : "",
@@ -67,7 +74,7 @@ option_value *options_value(const option *row, void *values)
 
 static void dashed(char text[64], const option *row)
 {
-    snprintf(text, 64, row->kind == OPTION_POSITIONAL ? "%s" : "--%s", row->name);
+    snprintf(text, 64, has_no_dashes(row) ? "%s" : "--%s", row->name);
 }
 
 /* "an integer from 1 to 9", for messages. */
@@ -132,7 +139,7 @@ static int read_value(const option *row, option_value *value, const char *text)
         good = read_real(row, text, &value->real);
     else if (!*text)
         good = false;
-    if (!good && (row->kind == OPTION_TEXT || row->kind == OPTION_POSITIONAL)) {
+    if (!good && (row->kind == OPTION_TEXT || has_no_dashes(row))) {
         char where[64];
         dashed(where, row);
         return complain(EXIT_USAGE, where, "the name is empty");
@@ -149,7 +156,7 @@ static const option *find_row(const options *table, const char *name, size_t len
 {
     for (size_t i = 0; i < table->count; i++) {
         const option *row = &table->rows[i];
-        if (row->kind != OPTION_POSITIONAL && strlen(row->name) == length &&
+        if (!has_no_dashes(row) && strlen(row->name) == length &&
             memcmp(row->name, name, length) == 0)
             return row;
     }
@@ -188,7 +195,7 @@ static int parse_positional(const options *table, void *values, const char *text
 {
     for (size_t i = 0; i < table->count; i++) {
         option_value *value = options_value(&table->rows[i], values);
-        if (table->rows[i].kind == OPTION_POSITIONAL && !value->given)
+        if (has_no_dashes(&table->rows[i]) && !value->given)
             return read_value(&table->rows[i], value, text);
     }
     return complain(EXIT_USAGE, table->command, "unexpected argument \"%s\"", text);

@@ -17,6 +17,7 @@ typedef enum option_kind {
     OPTION_SEED,       /* any 64-bit number that is not negative */
     OPTION_PAIR,       /* two integers, as two arguments */
     OPTION_POSITIONAL, /* the next argument without dashes; required */
+    OPTION_OPERAND,    /* the same, and may be missing */
 } option_kind;
 
 typedef struct option_value {

@@ -54,7 +54,7 @@ refused 2 '--out' predict --model m.npz --in x.npy
 refused 2 '--run' sample
 refused 2 'I J' sample --run r --out g.png --interpolate 1
 refused 2 '"x"' sample --run r --out g.png --interpolate 1 x
-refused 2 'FILE' info
+refused 2 '^convt: info: the argument FILE is missing, or --config' info
 refused 2 '^convt: layer: --config is missing' layer
 refused 2 '^convt: layer: --in is missing' layer --config c.json --out o.npz
 refused 2 '^convt: --sgd: needs --steps' layer --config c.json --in i.npz --out o.npz --sgd s.json

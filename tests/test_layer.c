@@ -328,6 +328,26 @@ static void a_reshaped_layer_computes_what_a_fresh_one_does(void **state)
     assert_int_equal(accounts.live, 0);
 }
 
+static void what_a_layer_explains_fits_where_it_is_written(void **state)
+{
+    (void)state;
+    const convt_config cfg = {.input = {5, 4, 3}, .filters = 2, .kernel_size = {3, 3}};
+    convt_layer *layer;
+    char text[4096], part[64];
+    assert_int_equal(convt_layer_create(&layer, &cfg, NULL), CONVT_OK);
+    const size_t length = convt_layer_explain(layer, text, sizeof text);
+    assert_int_equal(length, strlen(text));
+    assert_true(length > 200 && text[length - 1] == '\n');
+    assert_int_equal(convt_layer_explain(layer, NULL, 0), length);
+    for (size_t size = 1; size <= sizeof part; size++) {
+        memset(part, 'x', sizeof part);
+        assert_int_equal(convt_layer_explain(layer, part, size), length);
+        assert_int_equal(strlen(part), size - 1);
+        assert_memory_equal(part, text, size - 1);
+    }
+    convt_layer_destroy(layer);
+}
+
 static void a_reshape_that_fails_changes_nothing(void **state)
 {
     (void)state;
@@ -361,6 +381,7 @@ int main(void)
         cmocka_unit_test(written_parameters_reach_the_next_forward),
         cmocka_unit_test(a_reshaped_layer_computes_what_a_fresh_one_does),
         cmocka_unit_test(a_reshape_that_fails_changes_nothing),
+        cmocka_unit_test(what_a_layer_explains_fits_where_it_is_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -303,6 +303,14 @@ CONVT_API const char *convt_layer_isa(const convt_layer *layer);
 CONVT_API size_t convt_layer_bytes(const convt_layer *layer);
 
 /*
+ * How the layer computes a full batch, in words: formulation, tiles, packing, work items, memory. A line
+ * for each subject, "forward: ...". Writes as snprintf does: at most size bytes with the 0 behind the
+ * text, which may be NULL where size is 0; returns the length of the whole text. The words are for
+ * people and change between versions.
+ */
+CONVT_API size_t convt_layer_explain(const convt_layer *layer, char *text, size_t size);
+
+/*
  * y = act(x (*) w + b). x is (n, input.h, input.w, input.c) with n <= max_batch, y is (n, output).
  * Overwrites y. n = 0 is legal. Errors: CONVT_INVALID_SHAPE, naming x or y.
  */

@@ -1,0 +1,145 @@
+/*
+ * What a layer's plans come to, in words: a line for each subject, "forward: ...". Read from the same
+ * plans that the passes follow; a formulation that is added says here, in a function of its own, what it
+ * does and why it was chosen.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "layer.h"
+#include "names.h"
+
+/* Text that may not fit: its length is counted all the same. */
+struct page {
+    char *text;
+    size_t size, length;
+};
+
+static void say(struct page *page, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void say(struct page *page, const char *format, ...)
+{
+    const size_t used = page->length < page->size ? page->length : page->size;
+    va_list arguments;
+    va_start(arguments, format);
+    const int more =
+        vsnprintf(page->text ? page->text + used : NULL, page->size - used, format, arguments);
+    va_end(arguments);
+    if (more > 0) page->length += (size_t)more;
+}
+
+static const char *plural(int64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
+static void explain_layer(struct page *page, const struct convt_layer *l)
+{
+    const struct geometry *g = &l->geometry;
+    const struct tile_sizes *tiles = l->ops->tiles(l->kernels);
+    say(page,
+        "layer: (%lld, %lld, %lld) to (%lld, %lld, %lld) as height, width, channels; batches of up "
+        "to %lld; %s, %s in memory\n",
+        (long long)g->h.in, (long long)g->w.in, (long long)g->channels, (long long)g->y.h,
+        (long long)g->y.w, (long long)g->y.c, (long long)l->cfg.max_batch,
+        l->cfg.dtype == CONVT_FLOAT64 ? "float64" : "float32",
+        g->channels_first ? "channels first" : "channels last");
+    say(page, "kernels: %s, vectors of %d, register tiles of up to %d rows x %d vectors\n", l->isa,
+        tiles->lanes, tiles->rows[tiles->vectors], tiles->vectors);
+}
+
+/* ---- gather: forward and dx ------------------------------------------------------------------ */
+
+static void explain_panels(struct page *page, const struct gather_plan *p,
+                           const struct tile_sizes *tiles, const char *columns, const char *k)
+{
+    if (p->dot)
+        say(page,
+            "dot products: the %lld %s are too few to fill vectors, so %s lie in vector lanes "
+            "and are summed at the end; tiles of %d pixels x %lld %s",
+            (long long)p->columns, columns, k, tiles->dot_rows[p->panel], (long long)p->panel,
+            columns);
+    else
+        say(page, "matrix products with %s in vector lanes; tiles of %d pixels x %lld vectors",
+            columns, tiles->rows[p->panel / tiles->lanes], (long long)p->panel / tiles->lanes);
+}
+
+static void explain_gather(struct page *page, const struct convt_layer *l, const char *name,
+                           const struct gather_plan *p, const char *columns, const char *k)
+{
+    const struct slabs s = convti_plan_slabs(p, l->cfg.max_batch, l->ops->real_size);
+    const int64_t items = s.groups * s.image_cuts * s.row_cuts;
+    say(page, "%s: ", name);
+    explain_panels(page, p, l->ops->tiles(l->kernels), columns, k);
+    say(page,
+        "; %lld x %lld classes of positions that meet the same taps, about %lld of %lld taps each; "
+        "weights in %lld panel%s of %lld %s; work of a full batch in %lld item%s of %lld image%s x "
+        "%lld "
+        "rows%s\n",
+        (long long)p->h.count, (long long)p->w.count, (long long)p->met, (long long)p->taps,
+        (long long)p->panels, plural(p->panels), (long long)p->panel, columns, (long long)items,
+        plural(items), (long long)s.images, plural(s.images), (long long)s.rows,
+        p->staged ? ", brought to channels last first" : "");
+}
+
+/* ---- outer: dw ------------------------------------------------------------------------------- */
+
+static void explain_outer(struct page *page, const struct convt_layer *l)
+{
+    const struct outer_plan *p = &l->outer;
+    const int64_t parts = convti_outer_parts(p, &l->geometry, l->cfg.max_batch);
+    say(page,
+        "dw: outer products with channels in vector lanes; tiles of %lld %s x %lld vectors, over "
+        "chunks of %lld row%s of x, %s; %lld part%s x %lld task%s\n",
+        (long long)p->rows,
+        p->padded ? "(tap, filter) pairs, because filters are few, over a padded copy of dz"
+                  : "filters of a tap",
+        (long long)p->vectors, (long long)p->chunk_rows, plural(p->chunk_rows),
+        p->in_place ? "read in place" : "packed once for all tiles", (long long)parts,
+        plural(parts), (long long)p->tasks, plural(p->tasks));
+}
+
+/* ---- sweep: dz and db ------------------------------------------------------------------------ */
+
+static void explain_sweep(struct page *page, const struct convt_layer *l)
+{
+    const convt_activation *a = &l->cfg.activation;
+    const char *name = convti_snake_name(CONVTI_ACTIVATIONS, (int)a->kind);
+    const struct sweep_plan s = convti_plan_sweep(&l->geometry, l->cfg.max_batch);
+    if (convti_needs_dz(l))
+        say(page, "dz: one sweep for dz = dy * (%s)' and db, in blocks of %lld pixels%s\n",
+            name ? name : "custom activation", (long long)s.block,
+            convti_activation_needs_z(a) ? "; z is what forward kept, or is computed again" : "");
+    else
+        say(page, "dz: is dy itself; db in blocks of %lld pixels\n", (long long)s.block);
+}
+
+/* ---- memory and threads ---------------------------------------------------------------------- */
+
+static void explain_memory(struct page *page, const struct convt_layer *l)
+{
+    const size_t real = l->ops->real_size;
+    const bool train = !l->cfg.inference;
+    say(page,
+        "packing: %zu bytes of weights forward, %zu for dx, again after every change of the "
+        "weights\n",
+        (size_t)l->forward.packed * real, train ? (size_t)l->backward.packed * real : 0);
+    say(page, "memory: %zu bytes, of them %zu for scratch of each of %d thread%s\n",
+        convt_layer_bytes(l), l->scratch_stride, l->threads, plural(l->threads));
+    say(page, "threads: %d for a full batch, 1 for passes of less than %.1f million operations\n",
+        convti_threads(l, l->cfg.max_batch), l->region_flops * 1e-6);
+}
+
+size_t convt_layer_explain(const convt_layer *l, char *text, size_t size)
+{
+    struct page page = {text, size, 0};
+    explain_layer(&page, l);
+    explain_gather(&page, l, "forward", &l->forward, "filters", "channels");
+    if (!l->cfg.inference) {
+        explain_sweep(&page, l);
+        explain_gather(&page, l, "dx", &l->backward, "channels", "filters");
+        explain_outer(&page, l);
+    }
+    explain_memory(&page, l);
+    return page.length;
+}
