@@ -61,25 +61,28 @@ static void explain_panels(struct page *page, const struct gather_plan *p,
             columns);
     else
         say(page, "matrix products with %s in vector lanes; tiles of %d pixels x %lld vectors",
-            columns, tiles->rows[p->panel / tiles->lanes], (long long)p->panel / tiles->lanes);
+            columns, tiles->gemm_rows[p->panel / tiles->lanes], (long long)p->panel / tiles->lanes);
 }
 
 static void explain_gather(struct page *page, const struct convt_layer *l, const char *name,
                            const struct gather_plan *p, const char *columns, const char *k)
 {
     const struct slabs s = convti_plan_slabs(p, l->cfg.max_batch, l->ops->real_size);
-    const int64_t items = s.groups * s.image_cuts * s.row_cuts;
+    const int64_t items = s.groups * s.phases_h * s.phases_w * s.image_cuts * s.row_cuts *
+                          s.column_cuts;
     say(page, "%s: ", name);
     explain_panels(page, p, l->ops->tiles(l->kernels), columns, k);
     say(page,
         "; %lld x %lld classes of positions that meet the same taps, about %lld of %lld taps each; "
-        "weights in %lld panel%s of %lld %s; work of a full batch in %lld item%s of %lld image%s x "
-        "%lld "
-        "rows%s\n",
+        "weights in %lld panel%s of %lld %s, %s; work of a full batch in %lld item%s of %lld "
+        "image%s x %lld rows x %lld columns%s%s\n",
         (long long)p->h.count, (long long)p->w.count, (long long)p->met, (long long)p->taps,
-        (long long)p->panels, plural(p->panels), (long long)p->panel, columns, (long long)items,
-        plural(items), (long long)s.images, plural(s.images), (long long)s.rows,
-        p->staged ? ", brought to channels last first" : "");
+        (long long)p->panels, plural(p->panels), (long long)p->panel, columns,
+        s.streamed ? "each of which stays in the cache while the source streams by"
+                   : "which stay in the cache with a slab of the source",
+        (long long)items, plural(items), (long long)s.images, plural(s.images), (long long)s.rows,
+        (long long)s.columns, p->source_staged ? ", brought to channels last first" : "",
+        p->target_staged ? ", brought to channels first at the end" : "");
 }
 
 /* ---- outer: dw ------------------------------------------------------------------------------- */

@@ -50,6 +50,7 @@ struct slabs {
     int64_t image_cuts, row_cuts, column_cuts; /* how many of each */
     int64_t group, groups;                     /* panels of an item, and how many such groups */
     int64_t phases_h, phases_w; /* 1, or every phase of the stride is an item of its own */
+    bool streamed; /* an item is one panel of one phase, and as many pixels as the threads allow */
 };
 
 /* Source x, target y; source dz, target dx. Everything but the classes, whose arrays need memory

@@ -7,7 +7,7 @@
 
 enum {
     RESIDENT_BYTES = 384 << 10, /* packed weights that stay in L2 beside a slab */
-    SLAB_BYTES = 256 << 10,     /* source of such a slab, and of a staged one */
+    SLAB_BYTES = 320 << 10,     /* source of such a slab, and what is staged of any */
     BLOCK_BYTES = 448 << 10,    /* of a panel that the pixels of a chunk walk over: stays in L2 */
     CHUNK = 512,                /* pixels whose offsets are listed at once */
     LEAST_ITEMS = 16,           /* work items, where the work is worth it: enough for 16 threads */
@@ -98,12 +98,13 @@ static int64_t span(const struct gather_axis *a, int64_t count)
     return lesser(((count - 1 + a->reach) / a->target_step + 2) * a->source_step, a->source);
 }
 
-/* Elements of a box of one image that have to stay in the cache. */
-static int64_t box(const struct gather_plan *p, int64_t rows, int64_t columns)
+/* Elements of a box of one image that have to stay in the cache: what is staged, and the source
+ * where all panels stay there with it. */
+static int64_t box(const struct gather_plan *p, const struct slabs *s)
 {
-    int64_t source = span(&p->axis_h, rows) * span(&p->axis_w, columns) * p->k;
-    int64_t target = p->target_staged ? rows * columns * p->columns : 0;
-    return greater(source, target);
+    int64_t source = span(&p->axis_h, s->rows) * span(&p->axis_w, s->columns) * p->k;
+    int64_t target = s->rows * s->columns * (s->groups > 1 ? p->panel : p->columns);
+    return greater(p->source_staged || !s->streamed ? source : 0, p->target_staged ? target : 0);
 }
 
 /* Cuts of an axis: at least `cuts`, in whole steps of the target. */
@@ -113,16 +114,20 @@ static int64_t cut_axis(const struct gather_axis *a, int64_t cuts)
     return lesser(ceil_div(length, a->target_step) * a->target_step, greater(a->target, 1));
 }
 
-/* Boxes of rows as large as `room` allows; of a part of a row where one is larger. */
-static void cut_image(const struct gather_plan *p, struct slabs *s, int64_t room)
+/* Half of an axis, in whole steps. */
+static int64_t half(int64_t length, int64_t step)
 {
-    int64_t rows = s->rows, columns = s->columns;
-    while (box(p, rows, columns) > room && rows > p->axis_h.target_step)
-        rows = ceil_div(ceil_div(rows, 2), p->axis_h.target_step) * p->axis_h.target_step;
-    while (box(p, rows, columns) > room && columns > p->axis_w.target_step)
-        columns = ceil_div(ceil_div(columns, 2), p->axis_w.target_step) * p->axis_w.target_step;
-    s->rows = rows;
-    s->columns = columns;
+    return ceil_div(ceil_div(length, 2), step) * step;
+}
+
+/* As many images as `room` allows, or boxes of rows; of a part of a row where one is larger. */
+static void fit(const struct gather_plan *p, struct slabs *s, int64_t room)
+{
+    s->images = clamp(room / greater(box(p, s), 1), 1, s->images);
+    while (box(p, s) > room && s->rows > p->axis_h.target_step)
+        s->rows = half(s->rows, p->axis_h.target_step);
+    while (box(p, s) > room && s->columns > p->axis_w.target_step)
+        s->columns = half(s->columns, p->axis_w.target_step);
 }
 
 static int64_t slab_count(const struct gather_plan *p, const struct slabs *s, int64_t n)
@@ -157,27 +162,25 @@ static int64_t items_wanted(const struct gather_plan *p, int64_t n)
 /*
  * What a tile reads most is the panel: a row of it for every k, four bytes of the source for every
  * pixel. So the panels have to stay in L2. Where all of them do, a slab of the source stays there,
- * too, and meets them one after the other. Where they do not, an item is one panel of one phase,
- * and its slab as large as the threads allow: the source streams by.
+ * too, and meets them one after the other. Where they do not, an item is one panel, of one phase if
+ * it may be, and its slab as large as staging and threads allow: the source streams by.
  */
 struct slabs convti_plan_slabs(const struct gather_plan *p, int64_t n, size_t real_size)
 {
-    const int64_t size = (int64_t)real_size, room = SLAB_BYTES / size;
-    const bool staged = p->source_staged || p->target_staged;
+    const int64_t size = (int64_t)real_size;
     struct slabs s = {.images = greater(n, 1),
                       .rows = greater(p->axis_h.target, 1),
                       .columns = greater(p->axis_w.target, 1),
                       .groups = 1,
                       .phases_h = 1,
-                      .phases_w = 1};
-    if (staged || p->packed * size <= RESIDENT_BYTES) {
-        s.images = clamp(room / greater(box(p, s.rows, s.columns), 1), 1, s.images);
-        cut_image(p, &s, room);
-    } else {
-        s.groups = p->panels;
+                      .phases_w = 1,
+                      .streamed = p->packed * size > RESIDENT_BYTES};
+    if (s.streamed) s.groups = p->panels;
+    if (s.streamed && !p->target_staged) {
         s.phases_h = phases(&p->axis_h);
         s.phases_w = phases(&p->axis_w);
     }
+    fit(p, &s, SLAB_BYTES / size);
     const int64_t groups = s.groups * s.phases_h * s.phases_w;
     cut_slabs(p, &s, n, ceil_div(items_wanted(p, n), groups));
     s.image_cuts = ceil_div(n, s.images);
@@ -199,5 +202,6 @@ int64_t convti_slab_source(const struct gather_plan *p, size_t real_size)
 int64_t convti_slab_target(const struct gather_plan *p, size_t real_size)
 {
     struct slabs s = convti_plan_slabs(p, INT32_MAX, real_size);
-    return p->target_staged ? s.images * s.rows * s.columns * p->columns : 0;
+    return p->target_staged ? s.images * s.rows * s.columns * (s.groups > 1 ? p->panel : p->columns)
+                            : 0;
 }

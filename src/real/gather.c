@@ -282,14 +282,15 @@ static void source_span(const struct axis_plan *plan, int64_t low, int64_t high,
     *first = lesser(*first, *end);
 }
 
-/* to[c * to_stride + r] = from[r * from_stride + c], in blocks that stay in L1. */
-static void transpose(int64_t rows, int64_t columns, const real *from, int64_t from_stride,
-                      real *to, int64_t to_stride)
+/* Rows of a box, or all of them as one where they follow one another. */
+struct stretch {
+    int64_t count, length;
+};
+
+static struct stretch join_rows(int64_t r0, int64_t r1, int64_t c0, int64_t c1, int64_t width)
 {
-    for (int64_t r0 = 0; r0 < rows; r0 += 16)
-        for (int64_t c = 0; c < columns; c++)
-            for (int64_t r = r0; r < rows && r < r0 + 16; r++)
-                to[c * to_stride + r] = from[r * from_stride + c];
+    return c1 - c0 == width ? (struct stretch){1, (r1 - r0) * width}
+                            : (struct stretch){r1 - r0, c1 - c0};
 }
 
 static void stage_source(struct item *it, real *staged)
@@ -301,11 +302,13 @@ static void stage_source(struct item *it, real *staged)
     source_span(&p->w, it->c0, it->c1, &c0, &c1);
     it->from = (struct field){r1 - r0, c1 - c0, p->k, r0, c0};
     it->source = staged;
+    const struct stretch rows = join_rows(r0, r1, c0, c1, p->axis_w.source);
     for (int64_t n = it->n0; n < it->n1; n++)
-        for (int64_t r = r0; r < r1; r++)
-            transpose(p->k, c1 - c0,
-                      it->call->source + n * p->k * plane + r * p->axis_w.source + c0, plane,
-                      staged + field_at(&it->from, n - it->n0, r, c0), p->k);
+        for (int64_t r = 0; r < rows.count; r++)
+            it->call->kernels->transpose(
+                p->k, rows.length,
+                it->call->source + n * p->k * plane + (r0 + r) * p->axis_w.source + c0, plane,
+                staged + field_at(&it->from, n - it->n0, r0 + r, c0), p->k);
 }
 
 /* The finished box to where channels come first. */
@@ -313,13 +316,14 @@ static void unstage(const struct item *it, real *out)
 {
     const struct gather_plan *p = it->call->plan;
     const int64_t plane = p->axis_h.target * p->axis_w.target, columns = it->to.depth;
+    const struct stretch rows = join_rows(it->r0, it->r1, it->c0, it->c1, p->axis_w.target);
+    out += it->panel0 * p->panel * plane + it->r0 * p->axis_w.target + it->c0;
     for (int64_t n = it->n0; n < it->n1; n++)
-        for (int64_t r = it->r0; r < it->r1; r++)
-            transpose(it->c1 - it->c0, columns,
-                      it->target + field_at(&it->to, n - it->n0, r, it->c0), columns,
-                      out + (n * p->columns + it->panel0 * p->panel) * plane +
-                          r * p->axis_w.target + it->c0,
-                      plane);
+        for (int64_t r = 0; r < rows.count; r++)
+            it->call->kernels->transpose(
+                rows.length, columns,
+                it->target + field_at(&it->to, n - it->n0, it->r0 + r, it->c0), columns,
+                out + n * p->columns * plane + r * p->axis_w.target, plane);
 }
 
 static void run_staged(struct item *it, const struct desk *desk)

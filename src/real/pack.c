@@ -7,14 +7,17 @@
  * where (column, k) is (filter, channel) forward and (channel, filter) for dx, and slots are the
  * taps in the plan's order.
  */
+#include <string.h>
+
+#include "../integer.h"
 #include "passes.h"
 
 struct source {
     const real *w;
     const struct gather_plan *plan;
-    int64_t column_stride, k_stride; /* in w */
+    const struct kernels *kernels;
+    int64_t column_stride, k_stride; /* in w; one of them is 1 */
     int64_t filters_channels;        /* elements of a tap */
-    int64_t lanes;
 };
 
 static const real *tap_of(const struct source *s, int64_t slot)
@@ -24,21 +27,20 @@ static const real *tap_of(const struct source *s, int64_t slot)
     return s->w + (th * s->plan->kernel_w + tw) * s->filters_channels;
 }
 
-/* Rows of a transposition are read a cache line at a time: 16 columns stay in L1 while k advances.
- */
 static void pack_wide(const struct source *s, int64_t panel, int64_t slot, real *packed)
 {
     const struct gather_plan *p = s->plan;
-    int64_t first = panel * p->panel,
-            columns = p->columns - first < p->panel ? p->columns - first : p->panel;
-    int64_t width = (columns + s->lanes - 1) / s->lanes * s->lanes;
+    const int64_t first = panel * p->panel, columns = lesser(p->panel, p->columns - first);
+    const int64_t lanes = s->kernels->tiles.lanes, width = ceil_div(columns, lanes) * lanes;
     const real *w = tap_of(s, slot) + first * s->column_stride;
     real *b = packed + first * p->taps * p->k + slot * p->k * width;
-    for (int64_t k = 0; k < p->k; k++) {
-        for (int64_t j = 0; j < columns; j++)
-            b[k * width + j] = w[j * s->column_stride + k * s->k_stride];
-        for (int64_t j = columns; j < width; j++) b[k * width + j] = 0;
-    }
+    if (s->k_stride == 1)
+        s->kernels->transpose(columns, p->k, w, s->column_stride, b, width);
+    else
+        for (int64_t k = 0; k < p->k; k++)
+            memcpy(b + k * width, w + k * s->k_stride, (size_t)columns * sizeof(real));
+    for (int64_t k = 0; k < p->k && columns < width; k++)
+        memset(b + k * width + columns, 0, (size_t)(width - columns) * sizeof(real));
 }
 
 static void pack_dot(const struct source *s, int64_t column, int64_t slot, real *packed)
@@ -63,8 +65,8 @@ void FN(convti_pack_forward)(struct team *team, const struct convt_layer *l)
 {
     const struct geometry *g = &l->geometry;
     pack(team,
-         &(struct source){l->kernel, &l->forward, g->channels, 1, g->filters * g->channels,
-                          l->outer.lanes},
+         &(struct source){l->kernel, &l->forward, l->kernels, g->channels, 1,
+                          g->filters * g->channels},
          l->packed_forward);
     if (l->bias) {
         const real *bias = l->bias;
@@ -79,8 +81,8 @@ void FN(convti_pack_backward)(struct team *team, const struct convt_layer *l)
 {
     const struct geometry *g = &l->geometry;
     pack(team,
-         &(struct source){l->kernel, &l->backward, 1, g->channels, g->filters * g->channels,
-                          l->outer.lanes},
+         &(struct source){l->kernel, &l->backward, l->kernels, 1, g->channels,
+                          g->filters * g->channels},
          l->packed_backward);
     convti_wait(team);
 }
