@@ -33,7 +33,8 @@ struct gather_plan {
     struct gather_axis axis_h, axis_w;
     int64_t kernel_w; /* slots a kernel row */
     int64_t columns, k, taps;
-    int64_t met; /* taps that meet at a target pixel, roughly */
+    int64_t positions; /* of x, each of which meets every tap */
+    int64_t met;       /* taps that meet at a target pixel, roughly */
     bool dot;
     int64_t panel; /* columns of a full panel; the last one may hold fewer */
     int64_t panels;

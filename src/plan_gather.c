@@ -9,6 +9,7 @@ enum {
     RESIDENT_BYTES = 384 << 10, /* packed weights that stay in L2 beside a slab */
     SLAB_BYTES = 320 << 10,     /* source of such a slab, and what is staged of any */
     BLOCK_BYTES = 448 << 10,    /* of a panel that the pixels of a chunk walk over: stays in L2 */
+    SLAB_PIXELS = 24,           /* of the target: a slab of fewer is not cut off */
     CHUNK = 512,                /* pixels whose offsets are listed at once */
     LEAST_ITEMS = 16,           /* work items, where the work is worth it: enough for 16 threads */
     ITEM_FLOPS = 4 << 20        /* smaller items lose more in partial tiles than threads gain */
@@ -69,6 +70,7 @@ void convti_plan_gather_forward(struct gather_plan *p, const struct geometry *g,
     p->axis_h = forward_axis(&g->h);
     p->axis_w = forward_axis(&g->w);
     p->kernel_w = g->w.kernel;
+    p->positions = g->h.in * g->w.in;
     p->columns = g->filters;
     p->k = g->channels;
     p->taps = g->taps;
@@ -83,6 +85,7 @@ void convti_plan_gather_backward(struct gather_plan *p, const struct geometry *g
     p->axis_h = backward_axis(&g->h);
     p->axis_w = backward_axis(&g->w);
     p->kernel_w = g->w.kernel;
+    p->positions = g->h.in * g->w.in;
     p->columns = g->channels;
     p->k = g->filters;
     p->taps = g->taps;
@@ -151,12 +154,17 @@ static int64_t phases(const struct gather_axis *a)
     return lesser(a->target_step, greater(a->target, 1));
 }
 
-static int64_t items_wanted(const struct gather_plan *p, int64_t n)
+/* Slabs that the threads need, and that are worth it: each reads its panels anew. */
+static int64_t slabs_wanted(const struct gather_plan *p, int64_t n, int64_t groups)
 {
-    double flops = 2 * (double)(p->met * p->k) * (double)p->columns * (double)n *
-                   (double)(p->axis_h.target * p->axis_w.target);
-    return flops < LEAST_ITEMS * (double)ITEM_FLOPS ? 1 + (int64_t)(flops / ITEM_FLOPS)
-                                                    : LEAST_ITEMS;
+    const double pixels = (double)n * (double)(p->axis_h.target * p->axis_w.target);
+    const double flops = 2 * (double)n * (double)p->positions * (double)(p->taps * p->k) *
+                         (double)p->columns;
+    const double items = flops < LEAST_ITEMS * (double)ITEM_FLOPS ? 1 + flops / ITEM_FLOPS
+                                                                  : LEAST_ITEMS;
+    const double most = 1 + pixels / SLAB_PIXELS;
+    return ceil_div((int64_t)(items < most * (double)groups ? items : most * (double)groups),
+                    groups);
 }
 
 /*
@@ -182,7 +190,7 @@ struct slabs convti_plan_slabs(const struct gather_plan *p, int64_t n, size_t re
     }
     fit(p, &s, SLAB_BYTES / size);
     const int64_t groups = s.groups * s.phases_h * s.phases_w;
-    cut_slabs(p, &s, n, ceil_div(items_wanted(p, n), groups));
+    cut_slabs(p, &s, n, slabs_wanted(p, n, groups));
     s.image_cuts = ceil_div(n, s.images);
     s.row_cuts = ceil_div(p->axis_h.target, s.rows);
     s.column_cuts = ceil_div(p->axis_w.target, s.columns);
