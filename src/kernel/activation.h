@@ -14,6 +14,8 @@
 typedef vec value_formula(struct activation_params p, vec z);
 typedef vec slope_formula(struct activation_params p, vec z, vec y);
 
+/* Arrays beyond the cache come while the formula computes; the processor's own prefetching leaves
+ * compute and memory to take turns. */
 enum { AHEAD = 2048 / sizeof(real) };
 
 INLINE void apply_value(value_formula *f, const struct activation_params *params, int64_t count,

@@ -15,12 +15,18 @@
  *   softplus     max(x, 0) + log1p(e^-|x|)
  *   tanh softplus  t = e^-|x|;   (t^2 + 2 t) / (t^2 + 2 t + 2) for x < 0,
  *                (1 + 2 t) / (1 + 2 t + 2 t^2) for x >= 0
- *   normal cdf   Q = e^(-x^2 / 2) (1 / 2 + v G(2 v - 1)) / (1 + 5/4 |x|), v = |x| / (|x| + 4);
- *                Q for x <= 0, 1 - Q for x > 0
+ *   silu         n - n d,   n = x for x >= 0, x t for x < 0
+ *   gelu         max(x, 0) - a N,   a = |x|, N = normal cdf of -a = (1 - v) u e^(-a^2 / 2),
+ *                v = a / (a + 3/2), 1 - v = 3/2 / (a + 3/2);
+ *                a N = v U e^(-a^2 / 2),   U = 3/2 u = 3/4 + v W(2 v - 1)
+ *                its slope: m for x <= 0, 1 - m for x > 0,   m = N - a e^(-a^2 / 2) / sqrt(2 pi)
  *
- * Q, L, T and G are minimax polynomials, fitted to the error of the whole function; v G is small
- * beside 1 / 2. Contraction to FMA is welcome and not needed: ln 2 is split so that k times its
- * upper part is exact.
+ * Q, L, T and W are minimax polynomials, fitted to the error of the whole function. Contraction to
+ * FMA is welcome and not needed: ln 2 is split so that k times its upper part is exact.
+ *
+ * Values of activations are off by at most 2 units in the last place, in float32 and in float64, with
+ * FMA or without; but silu 2.25, squareplus 3, tanh_shrink 3.25, gelu 3.5 and mish 4
+ * (tests/support/eltwise_tests.h).
  */
 #ifndef CONVT_ELTWISE_H
 #define CONVT_ELTWISE_H
@@ -29,7 +35,7 @@
 
 #if CONVT_REAL == 32
 typedef uint32_t real_word;
-enum { MANTISSA_BITS = 23, EXP_TERMS = 5, LOG_TERMS = 5, TANH_TERMS = 7, NORMAL_TERMS = 10 };
+enum { MANTISSA_BITS = 23, EXP_TERMS = 5, LOG_TERMS = 5, TANH_TERMS = 7, NORMAL_TERMS = 11 };
 static const real exp_q[EXP_TERMS] = {0.166666667722f, 0.041666482072f, 0.00833328218857f,
                                       0.00139333079288f, 0.000199096733553f};
 static const real log_l[LOG_TERMS] = {0.66666675479f, 0.399988879161f, 0.286166438245f,
@@ -37,10 +43,10 @@ static const real log_l[LOG_TERMS] = {0.66666675479f, 0.399988879161f, 0.2861664
 static const real tanh_t[TANH_TERMS] = {0.333333331955f,   -0.133333121596f,  0.0539628869432f,
                                         -0.0218177893099f, 0.00862114783669f, -0.00298716162635f,
                                         0.000634602438049f};
-static const real normal_g[NORMAL_TERMS] = {
-    0.132927697318f,   -0.28948749504f,    0.26229677582f,     -0.154943440862f,
-    0.0590190098575f,  -0.00991887186124f, -0.00284999881626f, 0.00175535301877f,
-    6.88829041577e-5f, -0.000174188072648f};
+static const real normal_w[NORMAL_TERMS] = {
+    -0.265315994554f,    -0.124882942479f,   0.00989164637079f, 0.0259009414855f,
+    0.00938337513657f,   -0.00140387314373f, -0.0034765632064f, -0.00195365852981f,
+    -0.000113115708382f, 0.000625740757891f, 0.000297362390305f};
 #define ROUNDER 0x1.8p23f /* adding it leaves the nearest integer in the low mantissa bits */
 #define LOG2_E 0x1.715476p+0f
 #define LN2_HIGH 0x1.63p-1f
@@ -52,7 +58,7 @@ static const real normal_g[NORMAL_TERMS] = {
 #define SCALAR_SQRT __builtin_sqrtf
 #else
 typedef uint64_t real_word;
-enum { MANTISSA_BITS = 52, EXP_TERMS = 10, LOG_TERMS = 10, TANH_TERMS = 14, NORMAL_TERMS = 23 };
+enum { MANTISSA_BITS = 52, EXP_TERMS = 10, LOG_TERMS = 10, TANH_TERMS = 14, NORMAL_TERMS = 30 };
 static const real exp_q[EXP_TERMS] = {0.166666666666666764,      0.041666666666666689724,
                                       0.008333333333321745683,   0.0013888888888870271166,
                                       0.00019841269885873835434, 0.000024801587355867132305,
@@ -68,15 +74,17 @@ static const real tanh_t[TANH_TERMS] = {
     0.0014558183582634757614,    -0.00058993719507841088072, 0.00023877190322374890817,
     -0.000095906070778026870526, 0.000037233907183687675928, -0.000012966331880171554385,
     3.4512616882747937064e-6,    -4.967890184297293865e-7};
-static const real normal_g[NORMAL_TERMS] = {
-    0.13292769562362723052,     -0.28948752816571398211,    0.2622969873071469661,
-    -0.15494237350440783307,    0.059015377880967452729,    -0.0099290864405246677883,
-    -0.0028306410731202747147,  0.0017971763995099799402,   0.000033658479561667072901,
-    -0.00024695664669311622708, 0.000012999631163315642122, 0.000037809631011327022475,
-    -1.5911740167404342116e-6,  -6.5744486616031764543e-6,  -2.8721300296263255723e-7,
-    1.1953390530363787891e-6,   2.2935499890224536658e-7,   -1.9967155969089187198e-7,
-    -7.9910348328923558422e-8,  2.509352138862983367e-8,    1.7338744282832184785e-8,
-    -1.5291878785948540744e-9,  -1.795105714832705651e-9};
+static const real normal_w[NORMAL_TERMS] = {
+    -0.26531599813563189288,     -0.12488303883613208453,     0.0098921340366180981096,
+    0.025903904348683148828,     0.0093742580095682591136,    -0.0014300825350986365616,
+    -0.0034203826584975096972,   -0.0018506622421817505774,   -0.00025376756519542885572,
+    0.00041825797436518668256,   0.00042404083817015536938,   0.00020608978384703859012,
+    0.000022263487854501727075,  -0.000058753720822633391944, -0.000062921691798187997558,
+    -0.000036761905296207015626, -0.000011592340180594501108, 5.2396239179778442633e-6,
+    0.000014040139034321482416,  8.7482484369211890554e-6,    -3.3635287199018650992e-6,
+    -1.1729406282573339164e-6,   7.9546757765770017995e-6,    1.2793476077801599035e-6,
+    -8.7210285599151522769e-6,   -3.498854691355823044e-6,    3.7159639445947573775e-6,
+    2.0448060275639665494e-6,    -5.8545363675198497174e-7,   -3.8744609631516370831e-7};
 #define ROUNDER 0x1.8p52
 #define LOG2_E 0x1.71547652b82fep+0
 #define LN2_HIGH 0x1.62e42feep-1
@@ -136,12 +144,22 @@ INLINE vec v_leak(real slope, vec x)
     return slope != 0 ? slope * x : v_select(x == x, 0, x);
 }
 
+/* c0 + x (p0 + x p1 + x^2 p2 + ..): polynomials of x^2 or x^4 side by side, since a single chain would
+ * wait for its own sums. The last steps, whose rounding shows, are Horner's. More than 4 terms. */
 INLINE vec v_polynomial(vec x, const real *coefficients, int terms)
 {
-    vec sum = v_splat(coefficients[terms - 1]);
+    const int chains = terms > 12 ? 4 : 2;
+    const vec square = x * x, step = chains == 4 ? square * square : square;
+    vec chain[4];
     UNROLL
-    for (int i = terms - 2; i >= 0; i--) sum = sum * x + coefficients[i];
-    return sum;
+    for (int i = terms - 1; i >= 1; i--) {
+        const int k = (i - 1) % chains;
+        chain[k] = i >= terms - chains ? v_splat(coefficients[i])
+                                       : chain[k] * step + coefficients[i];
+    }
+    vec sum = chain[1] * x + chain[0];
+    if (chains == 4) sum = (chain[3] * x + chain[2]) * square + sum;
+    return sum * x + coefficients[0];
 }
 
 /* k is the nearest integer to (x - low) / ln 2; *scale is 2^(k + lift), returns
@@ -153,21 +171,15 @@ INLINE vec v_reduced_expm1(vec x, vec low, vec lift, vec *scale)
     const vec rounder = lift + (real)(ROUNDER + EXPONENT_BIAS);
     vec t = (x - low) * (real)LOG2_E + rounder, k = t - rounder;
     *scale = (vec)((vec_word)t << MANTISSA_BITS);
-    vec r = x - k * (real)LN2_HIGH;
-    r = r - k * (real)LN2_LOW - low;
+    const vec r = x - k * (real)LN2_HIGH - (k * (real)LN2_LOW + low);
     return r + r * r * (v_polynomial(r, exp_q, EXP_TERMS) * r + (real)0.5);
 }
 
-/* e^(x - low) for x - low <= 0 (and a little beyond), low being small. */
-INLINE vec v_exp_down_from(vec x, vec low)
-{
-    vec scale, q = v_reduced_expm1(x, low, v_splat(0), &scale);
-    return v_select(x - low < (real)EXP_LOWEST, 0, scale * q + scale);
-}
-
+/* e^x for x <= 0 (and a little beyond). */
 INLINE vec v_exp_down(vec x)
 {
-    return v_exp_down_from(x, v_splat(0));
+    vec scale, q = v_reduced_expm1(x, v_splat(0), v_splat(0), &scale);
+    return v_select(x < (real)EXP_LOWEST, 0, scale * q + scale);
 }
 
 INLINE vec v_exp(vec x)
@@ -199,7 +211,7 @@ INLINE vec v_log1p(vec u)
 /* For positive normal x; NaN stays NaN. */
 INLINE vec v_log(vec x)
 {
-    const vec_bits root_half = (vec_bits)v_splat((real)0.70710678118654752440);
+    const vec_bits root_half = (vec_bits)v_splat((real)0.707106781186547524);
     const vec_bits exponent = ((vec_bits)x - root_half) >> MANTISSA_BITS;
     const vec m = (vec)((vec_bits)x - (exponent << MANTISSA_BITS));
     const vec k = __builtin_convertvector(exponent, vec);
@@ -212,6 +224,16 @@ INLINE vec v_sigmoid(vec x)
     vec t = v_exp_down(-v_abs(x)), whole = v_select(x < 0, t, 1);
     return whole -
            whole * (t / (1 + t)); /* one rounding less than whole / (1 + t) where t is small */
+}
+
+INLINE vec v_silu(vec x)
+{
+    const vec a = v_abs(x);
+    vec scale, q = v_reduced_expm1(-a, v_splat(0), v_splat(0), &scale), n = x * scale;
+    const vec_bits far = -a < (real)EXP_LOWEST;
+    const vec t = v_select(far, 0, scale * q + scale); /* x t is rounded once: n is exact */
+    const vec whole = v_select(x < 0, v_select(far, x - x, n * q + n), x);
+    return whole - v_min(whole, 1000) * (t / (1 + t)); /* infinity times 0 is no number */
 }
 
 INLINE vec v_sigmoid_slope(vec x)
@@ -253,8 +275,8 @@ INLINE vec v_softplus(vec x)
 }
 
 /* selu's scale, and scale * alpha. */
-#define SELU_SCALE ((real)1.0507009873554804935)
-#define SELU_SCALE_ALPHA ((real)1.7580993408473768599)
+#define SELU_SCALE ((real)1.050700987355480493)
+#define SELU_SCALE_ALPHA ((real)1.758099340847376859)
 
 /* tanh(softplus(x)), and its slope. */
 INLINE vec v_tanh_softplus(vec x)
@@ -288,31 +310,38 @@ INLINE vec v_sqrt_square_plus(vec x, real b)
 
 /* ---- the normal distribution, and the logistic one that gelu(approximate) takes for it ------- */
 
-/* e^(-x^2 / 2). x^2 is s^2 + (|x| - s) (|x| + s), where s, the upper half of the bits of |x|, has
- * an exact square. */
-INLINE vec v_bell(vec x)
+/* h e^(-a^2 / 2) for 0 <= a <= 40. a^2 is s^2 + (a - s) (a + s), where s, the upper half of the bits
+ * of a, has an exact square. h 2^k is exact, so that the product is rounded once. */
+INLINE vec v_times_bell(vec h, vec a)
 {
-    vec a = v_min(v_abs(x), 40); /* beyond, the result is 0 */
-    vec s = (vec)(((vec_bits)a >> HALF_BITS) << HALF_BITS);
-    return v_exp_down_from(-s * s / 2, (a - s) * (a + s) / 2);
+    const vec s = (vec)(((vec_bits)a >> HALF_BITS) << HALF_BITS);
+    const vec x = -s * s / 2, low = (a - s) * (a + s) / 2;
+    vec scale, q = v_reduced_expm1(x, low, v_splat(0), &scale), scaled = h * scale;
+    return v_select(x - low < (real)EXP_LOWEST, 0, scaled * q + scaled);
 }
 
-INLINE vec v_normal_cdf(vec x)
+INLINE vec v_normal_u(vec v)
 {
-    vec a = v_min(v_abs(x), 40);
-    vec v = a / (a + 4), g = v * v_polynomial(v + v - 1, normal_g, NORMAL_TERMS) + (real)0.5;
-    vec tail = v_bell(x) * g / (1 + a * (real)1.25);
-    return v_select(x > 0, 1 - tail, tail);
+    return v * v_polynomial(v + v - 1, normal_w, NORMAL_TERMS) + (real)0.75;
 }
 
-INLINE vec v_normal_density(vec x)
+INLINE vec v_gelu(vec x)
 {
-    return v_bell(x) * (real)0.39894228040143267794;
+    const vec a = v_min(v_abs(x), 40), v = a / (a + (real)1.5); /* beyond 40 the tail is 0 */
+    return v_select(x > 0, x, x - x) - v_times_bell(v * v_normal_u(v), a);
+}
+
+INLINE vec v_gelu_slope(vec x)
+{
+    const vec a = v_min(v_abs(x), 40), rest = 1 / (a + (real)1.5);
+    const vec cdf = rest * v_normal_u(a * rest);
+    const vec m = v_times_bell(cdf - a * (real)0.39894228040143267794, a);
+    return v_select(x > 0, 1 - m, m);
 }
 
 /* sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)), and its derivative. From |x| = 40 on it is 0 or 1. */
-#define LOGISTIC_1 ((real)1.59576912160573071176)
-#define LOGISTIC_3 ((real)0.071354816272600248776)
+#define LOGISTIC_1 ((real)1.595769121605730711)
+#define LOGISTIC_3 ((real)0.071354816272600248)
 
 INLINE vec v_logistic_cdf(vec x)
 {
