@@ -6,6 +6,9 @@
  * What is left is to transpose PIECE x PIECE elements within each piece: log2(PIECE) rounds of
  * interleaving, which every ISA has as one instruction. So vector j becomes column j of all rows.
  *
+ * Where the matrix is large enough a block is HALF columns wide, and two halves are read and blended
+ * for what takes four pieces and three shuffles otherwise; pieces of two rows are paired last.
+ *
  * Ragged edges are no case: the last block moves back until it is whole, and writes some elements
  * twice. Where there are fewer rows or columns than a piece holds and the other side is dense, whole
  * vectors are woven from up to WEAVE arrays, or unwoven.
@@ -16,7 +19,7 @@
 #include "kernel.h"
 #include "vector.h"
 
-enum { PIECE = 16 / sizeof(real), PIECES = LANES / PIECE, WEAVE = 3 };
+enum { PIECE = 16 / sizeof(real), PIECES = LANES / PIECE, HALF = LANES / 2, WEAVE = 3 };
 
 typedef real piece __attribute__((vector_size(16)));
 typedef real loose_piece __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
@@ -61,16 +64,10 @@ INLINE vec interleave(vec a, vec b, int upper)
     return v_shuffle(a, b, index);
 }
 
-/* `whole`: the pieces' rows follow one another. */
-INLINE void transpose_block(bool whole, const int64_t row[PIECES], const real *from,
-                            int64_t from_stride, real *to, int64_t to_stride)
+/* PIECE x PIECE elements in every piece of v[0], v[1], .. */
+INLINE void turn_pieces(vec v[PIECE])
 {
-    vec v[PIECE], turned[PIECE];
-    int64_t at[PIECES];
-    UNROLL
-    for (int q = 0; q < PIECES; q++) at[q] = row[q] * from_stride;
-    UNROLL
-    for (int i = 0; i < PIECE; i++) v[i] = join_pieces(from + i * from_stride, at);
+    vec turned[PIECE];
     UNROLL
     for (int round = 1; round < PIECE; round *= 2) {
         UNROLL
@@ -79,6 +76,19 @@ INLINE void transpose_block(bool whole, const int64_t row[PIECES], const real *f
         UNROLL
         for (int i = 0; i < PIECE; i++) v[i] = turned[i];
     }
+}
+
+/* `whole`: the pieces' rows follow one another. */
+INLINE void transpose_block(bool whole, const int64_t row[PIECES], const real *from,
+                            int64_t from_stride, real *to, int64_t to_stride)
+{
+    vec v[PIECE];
+    int64_t at[PIECES];
+    UNROLL
+    for (int q = 0; q < PIECES; q++) at[q] = row[q] * from_stride;
+    UNROLL
+    for (int i = 0; i < PIECE; i++) v[i] = join_pieces(from + i * from_stride, at);
+    turn_pieces(v);
     UNROLL
     for (int j = 0; j < PIECE; j++) {
         if (whole) {
@@ -115,6 +125,67 @@ static void transpose_blocks(int64_t rows, int64_t columns, const real *from, in
             transpose_rows(false, row, columns, from, from_stride, to, to_stride);
     }
 }
+
+#if CONVT_VECTOR_BYTES > 16
+/* Half a vector of row i and half of row i + HALF, without a shuffle: both are read whole, the second
+ * one half a vector early, and meet by a blend. What is read beside the block lies in rows of the
+ * matrix, because i + HALF is not its first row and i not its last. */
+INLINE vec join_halves(const real *low, const real *high)
+{
+    vec_bits index;
+    UNROLL
+    for (int l = 0; l < LANES; l++) index[l] = l < HALF ? l : LANES + l;
+    return v_shuffle(v_load(low), v_load(high - HALF), index);
+}
+
+/* a0 b0 a2 b2 of the pieces of a and b, or a1 b1 a3 b3. */
+INLINE vec pair_pieces(vec a, vec b, int odd)
+{
+    vec_bits index;
+    UNROLL
+    for (int l = 0; l < LANES; l++) {
+        const int p = l / PIECE;
+        index[l] = (p / 2 * 2 + odd) * PIECE + l % PIECE + p % 2 * LANES;
+    }
+    return v_shuffle(a, b, index);
+}
+
+/* LANES rows by HALF columns. */
+INLINE void transpose_halves(const real *from, int64_t from_stride, real *to, int64_t to_stride)
+{
+    vec v[HALF];
+    UNROLL
+    for (int i = 0; i < HALF; i++)
+        v[i] = join_halves(from + i * from_stride, from + (i + HALF) * from_stride);
+    UNROLL
+    for (int i = 0; i < HALF; i += PIECE) turn_pieces(v + i);
+    UNROLL
+    for (int j = 0; j < PIECE; j++) {
+        if (HALF == PIECE) {
+            v_store(to + j * to_stride, v[j]);
+            continue;
+        }
+        v_store(to + j * to_stride, pair_pieces(v[j], v[j + HALF - PIECE], 0));
+        v_store(to + (j + PIECE) * to_stride, pair_pieces(v[j], v[j + HALF - PIECE], 1));
+    }
+}
+
+/* At least LANES rows and HALF columns. */
+static void transpose_wide(int64_t rows, int64_t columns, const real *from, int64_t from_stride,
+                           real *to, int64_t to_stride)
+{
+    for (int64_t r = 0; r < rows; r += LANES) {
+        const int64_t row = r + LANES <= rows ? r : rows - LANES;
+        for (int64_t c = 0; c < columns; c += HALF) {
+            const int64_t column = c + HALF <= columns ? c : columns - HALF;
+            transpose_halves(from + row * from_stride + column, from_stride,
+                             to + column * to_stride + row, to_stride);
+        }
+    }
+}
+#else
+#define transpose_wide transpose_blocks /* a vector is a piece */
+#endif
 
 static void transpose_elements(int64_t rows, int64_t columns, const real *from, int64_t from_stride,
                                real *to, int64_t to_stride)
@@ -194,8 +265,10 @@ static void transpose(int64_t rows, int64_t columns, const real *from, int64_t f
         unweave(3, rows, from, to, to_stride);
     else if (rows < PIECE || columns < PIECE)
         transpose_elements(rows, columns, from, from_stride, to, to_stride);
-    else
+    else if (rows < LANES || columns < HALF)
         transpose_blocks(rows, columns, from, from_stride, to, to_stride);
+    else
+        transpose_wide(rows, columns, from, from_stride, to, to_stride);
 }
 
 #endif
