@@ -62,6 +62,9 @@ INLINE element of_logit(convt_loss_kind kind, loss_params a, vec t, vec z)
     return e;
 }
 
+/* Arrays beyond the cache come while the formulas compute. */
+enum { AHEAD = 2048 / sizeof(real) };
+
 typedef struct chunk_results {
     real value[CHUNK], error[CHUNK],
         slope[CHUNK]; /* also written behind the last element, up to a whole vector */
@@ -73,6 +76,8 @@ INLINE void chunk(convt_loss_kind kind, convti_reading reading, const convti_los
     const loss_params a = params_of(task);
     const smoothing smooth = smoothing_of(task);
     for (int64_t i = 0; i < count; i += LANES) {
+        __builtin_prefetch(prediction + i + AHEAD);
+        __builtin_prefetch(target + i + AHEAD);
         const vec given = load(prediction + i, count - i), label = load(target + i, count - i);
         const vec t = label * smooth.keep + smooth.share;
         const element e = reading == CONVTI_OUTPUTS ? of_output(kind, a, t, given)
@@ -151,8 +156,10 @@ convti_loss_sums FN(convti_element_loss)(const convti_loss_task *task, int64_t f
         if (task->weight) apply_weights(task, first + i, n, &out);
         sums.loss += sum(out.value, n);
         sums.error += sum(out.error, n);
-        if (dy)
-            for (int64_t k = 0; k < n; k++) dy[i + k] = scale * out.slope[k];
+        for (int64_t k = 0; dy && k < n; k += LANES) {
+            __builtin_prefetch(dy + i + k + AHEAD, 1);
+            store_up_to(dy + i + k, scale * v_load(out.slope + k), n - k);
+        }
     }
     return sums;
 }
