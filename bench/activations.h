@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "../src/real/passes.h"
-#include "peak.h"
+#include "probe.h"
 
 enum { RUNS = 7, BYTES = 64 << 20, COUNT = BYTES / sizeof(real), BLOCK = 4096 };
 
@@ -55,10 +55,10 @@ static double speed(const struct arrays *a, block_work *work, int passes)
 {
     double best = 0;
     for (int r = 0; r < RUNS; r++) {
-        const double start = bench_now();
+        const double start = probe_now();
 #pragma omp parallel for schedule(static) num_threads(a->threads)
         for (int64_t i = 0; i < COUNT; i += BLOCK) work(a, i);
-        best = fmax(best, (double)passes * BYTES / (bench_now() - start) * 1e-9);
+        best = fmax(best, (double)passes * BYTES / (probe_now() - start) * 1e-9);
     }
     return best;
 }

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #include "convt/convt.h"
-#include "peak.h"
+#include "probe.h"
 
 enum { ROUNDS = 40 };
 
@@ -50,14 +50,14 @@ static void reshape(struct desk *d)
 /* Seconds of a call, the best round. */
 static double best_of(step *run, struct desk *d)
 {
-    double best = 1e9, start = bench_now();
+    double best = 1e9, start = probe_now();
     run(d);
     run(d);
-    const int inner = 1 + (int)(1e-3 / (bench_now() - start + 1e-9));
+    const int inner = 1 + (int)(1e-3 / (probe_now() - start + 1e-9));
     for (int round = 0; round < ROUNDS; round++) {
-        start = bench_now();
+        start = probe_now();
         for (int i = 0; i < inner; i++) run(d);
-        const double seconds = (bench_now() - start) / inner;
+        const double seconds = (probe_now() - start) / inner;
         best = seconds < best ? seconds : best;
     }
     return best;
@@ -112,7 +112,7 @@ static bool measure(const char *name, convt_config cfg, int threads)
     struct desk d = {0};
     cfg.threads = threads;
     if (!set_up(&d, &cfg)) return false;
-    const double flops = flops_of(&cfg), peak = bench_peak_gflops(threads);
+    const double flops = flops_of(&cfg), peak = probe_peak(threads, 20e-3);
     report("forward", name, &d, best_of(forward, &d), flops, peak);
     report("backward", name, &d, best_of(backward, &d), 2 * flops, peak);
     if (threads == 1) {

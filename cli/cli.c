@@ -37,6 +37,20 @@ int complain_config(const char *option, const convt_error *err)
     return complain(code, err->field[0] ? err->field : option, "%s", message_of(err));
 }
 
+int complain_config_file(const char *option, const convt_error *err)
+{
+    if (err->status == CONVT_FILE_FAILED || err->status == CONVT_BAD_FORMAT)
+        complain_data(option, err);
+    else
+        complain_config(option, err);
+    return EXIT_USAGE;
+}
+
+int complain_isa(const char *isa)
+{
+    return complain(EXIT_USAGE, "--isa", "this machine runs no instruction set \"%s\"", isa);
+}
+
 int complain_data(const char *option, const convt_error *err)
 {
     return complain(EXIT_FAILED, option, "%s%s%s", err->field, err->field[0] ? ": " : "",

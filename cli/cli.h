@@ -31,6 +31,13 @@ int complain(int code, const char *where, const char *format, ...)
  * is out, 2 for everything else. */
 int complain_config(const char *option, const convt_error *err);
 
+/* The same for a config file, of which everything that is wrong is wrong usage: also that it is
+ * missing, or no JSON. */
+int complain_config_file(const char *option, const convt_error *err);
+
+/* The line of an --isa that this machine does not have; returns 2. */
+int complain_isa(const char *isa);
+
 /* The line of a library error about data: `option` is where, and the exit code is 1. */
 int complain_data(const char *option, const convt_error *err);
 
@@ -42,6 +49,7 @@ char *bytes_text(char text[32], double bytes);
 
 /* Each takes the arguments after its name and returns the exit code. */
 typedef int command_function(int argc, char **argv);
-command_function command_info, command_layer, command_predict, command_sample, command_train;
+command_function command_bench, command_info, command_layer, command_predict, command_sample,
+    command_train;
 
 #endif

@@ -109,21 +109,11 @@ static int copy_parameter(job *j, int which, int index, bool gradient)
 
 /* ---- input ----------------------------------------------------------------------------------- */
 
-/* Whatever is wrong with a config file is wrong usage: what it says, and that it is none. */
-static int refuse_config(const char *where, const convt_error *err)
-{
-    if (err->status == CONVT_FILE_FAILED || err->status == CONVT_BAD_FORMAT)
-        complain_data(where, err);
-    else
-        complain_config(where, err);
-    return EXIT_USAGE;
-}
-
 static int read_config(job *j, const layer_options *opt)
 {
     convt_error err = {0};
     if (convt_spec_read(opt->config.text, &j->spec, &err) != CONVT_OK)
-        return refuse_config("--config", &err);
+        return complain_config_file("--config", &err);
     if (j->spec.weights.count > 0)
         return complain(EXIT_USAGE, "--config", "%s is a model with weights, not a config",
                         opt->config.text);
@@ -132,7 +122,7 @@ static int read_config(job *j, const layer_options *opt)
                         opt->config.text, j->spec.count);
     j->cfg = j->spec.layers[0];
     if (opt->sgd.given && convt_sgd_read(opt->sgd.text, &j->sgd_config, &err) != CONVT_OK)
-        return refuse_config("--sgd", &err);
+        return complain_config_file("--sgd", &err);
     return OPTIONS_PARSED;
 }
 
@@ -221,9 +211,7 @@ static int create(job *j, const layer_options *opt)
     int code = check_memory(&j->cfg, 1);
     if (code != OPTIONS_PARSED) return code;
     convt_status status = convt_layer_create(&j->layer, &j->cfg, &err);
-    if (status == CONVT_NO_ISA && opt->isa.given)
-        return complain(EXIT_USAGE, "--isa", "this machine runs no instruction set \"%s\"",
-                        opt->isa.text);
+    if (status == CONVT_NO_ISA && opt->isa.given) return complain_isa(opt->isa.text);
     if (status != CONVT_OK) return complain_config("--config", &err);
     code = set_parameters(j);
     if (code != OPTIONS_PARSED) return code;

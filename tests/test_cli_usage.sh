@@ -5,10 +5,10 @@
 expect 0 "$convt" --version
 grep -q '^convt [0-9]*\.[0-9]*\.[0-9]*$' out || wrong "--version says $(cat out)"
 expect 0 "$convt" --help
-for command in train layer predict sample info; do
+for command in train layer predict sample info bench; do
     grep -q "^  $command " out || wrong "$command is not in --help"
 done
-for command in train layer predict sample info; do
+for command in train layer predict sample info bench; do
     expect 0 "$convt" "$command" --help
     grep -q "^usage: convt $command" out || wrong "$command --help has no usage line"
     [ ! -s err ] || wrong "$command --help writes to stderr"
@@ -73,6 +73,29 @@ refused 1 'i.npz' layer --config c.json --in i.npz --out o.npz
 echo 'no archive' >i.npz
 refused 1 'i.npz' layer --config c.json --in i.npz --out o.npz
 absent o.npz
+refused 2 '^convt: --config: needs --input' bench --config c.json
+refused 2 '^convt: --input: needs --config' bench --input 1,2,3,4
+refused 2 '^convt: --input: "1,2,3" is not N,H,W,C' bench --config c.json --input 1,2,3
+refused 2 '"1,2,3,4,5"' bench --config c.json --input 1,2,3,4,5
+refused 2 '^convt: --config: missing.json' bench --config missing.json --input 1,2,3,4
+refused 2 '^convt: --shapes: does not go with --config' bench --config c.json --input 1,2,3,4 --shapes s.txt
+refused 2 '^convt: --shapes: does not go with --random' bench --random 3 --shapes s.txt
+refused 2 '^convt: --random: does not go with --config' bench --config c.json --input 1,2,3,4 --random 3
+refused 2 '^convt: --seed: needs --random' bench --seed 3
+refused 2 '^convt: --pass: "fwd,up"' bench --pass fwd,up
+refused 2 '^convt: --pass: "fwd,,dx"' bench --pass fwd,,dx
+refused 2 '^convt: --dtype: "f16"' bench --dtype f16
+refused 2 '^convt: --format: "hwc"' bench --format hwc
+refused 2 '^convt: --isa: .*"sse9"' bench --isa sse9
+refused 2 '"0"' bench --runs 0
+refused 1 '^convt: --shapes: s.txt' bench --shapes s.txt
+echo 'short 1 2 3' >s.txt
+refused 1 's.txt:1: "short 1 2 3"' bench --shapes s.txt
+echo '# nothing' >s.txt
+refused 1 'no layer' bench --shapes s.txt
+echo 'none 1 4 4 0 4 3 3 1 1 1 1' >s.txt
+refused 2 '^convt: input: ' bench --shapes s.txt
+refused 1 'no layer' bench --only nobody
 absent convt-run
 
 # A line feed in a name does not make two lines of the message.
