@@ -3,12 +3,12 @@
 #
 #     sh bench/peers.sh [--quick] [--rounds N] [--threads N] [--only NAME,...] [--out FOLDER] [layers] [random] [step] [train]
 #
-# Without names of parts all of them: about 20 minutes on two cores. Writes performance.json, the table of performance.md
-# and images/performance.svg in FOLDER (docs); a part that is not measured keeps what is there. --quick: every part with a few
-# layers, one round and two epochs, into build/peers/quick: about 2 minutes.
+# Without names of parts all of them: about 20 minutes on two cores. Writes performance.json, the tables of performance.md
+# and images/performance.svg in FOLDER (docs); a part that is not measured keeps what is there. --quick: every part with a
+# few layers, one round and two epochs, into build/peers/quick: about 2 minutes.
 #
-# PyTorch, TensorFlow, Keras, JAX, ONNX Runtime and oneDNN come from the package index, in the versions of
-# bench/peers/requirements.txt, into build/peers/venv. ONEDNN_ROOT names another oneDNN: a folder with include/ and lib/.
+# PyTorch, TensorFlow, Keras, JAX, ONNX Runtime and oneDNN come from the package index into build/peers/venv, in the versions
+# of bench/peers/requirements.txt. ONEDNN_ROOT names another oneDNN: a folder with include/ and lib/.
 set -eu
 cd "$(dirname "$0")/.."
 # shellcheck source=tools/setup.sh

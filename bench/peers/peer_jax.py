@@ -26,13 +26,14 @@ def measure_shape(s):
                 x, w, (1, 1), pads, lhs_dilation=s.strides, rhs_dilation=(s.dilation,) * 2, dimension_numbers=dimensions)
             return y + (b if last else b[:, None, None])
 
-        def passes(layer=layer):
-            yield "fwd", jax.jit(layer), lambda x, w, b, dy: (x, w, b)
-            yield "dx", jax.jit(lambda x, w, b, dy: jax.vjp(lambda x: layer(x, w, b), x)[1](dy)), None
-            yield "dw", jax.jit(lambda x, w, b, dy: jax.vjp(lambda w, b: layer(x, w, b), w, b)[1](dy)), None
+        def dx(x, w, b, dy, layer=layer):
+            return jax.vjp(lambda x: layer(x, w, b), x)[1](dy)
 
-        for which, compiled, pick in passes():
-            arguments = pick(x, w, b, dy) if pick else (x, w, b, dy)
+        def dw(x, w, b, dy, layer=layer):
+            return jax.vjp(lambda w, b: layer(x, w, b), w, b)[1](dy)
+
+        for which, function, arguments in (("fwd", layer, (x, w, b)), ("dx", dx, (x, w, b, dy)), ("dw", dw, (x, w, b, dy))):
+            compiled = jax.jit(function).lower(*arguments).compile()
             yield which, name, lambda f=compiled, a=arguments: jax.block_until_ready(f(*a))
 
 

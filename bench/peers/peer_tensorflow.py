@@ -23,7 +23,7 @@ def measure_shape(s):
 
     passes = {"fwd": lambda: layer(x, w, b), "dx": lambda: gradient(x), "dw": lambda: gradient(w, b)}
     for name, function in passes.items():
-        yield name, "nhwc", tf.function(function, autograph=False)
+        yield name, "nhwc", tf.function(function, autograph=False).get_concrete_function()
 
 
 threads = int(os.environ["OMP_NUM_THREADS"])

@@ -49,7 +49,8 @@ def line_of(shape):
     words = []
     for name in PASSES:
         own = shape["convt"][name]
-        words.append(f"{name} {own['ms']:.3f} ms {percent(own['useful_share'])}, oneDNN x{times(ratio(shape, 'oneDNN', name))}")
+        against = times(ratio(shape, "oneDNN", name))
+        words.append(f"{name} {own['ms']:.3f} ms {percent(own['useful_share'])}, oneDNN x{against}")
     return f"{shape['name']:12} " + "; ".join(words) + (f"; {shape['dropped']} dropped" if shape["dropped"] else "")
 
 
@@ -73,9 +74,9 @@ def origin(part):
 
 
 def conditions(part):
-    return (f"FMA peak of {count(part['threads'], 'thread')} {part['peak_gflops']:.0f} GFLOP/s in float32 ({part['isa']}), memory "
-            f"{part['read_gbs']:.1f} GB/s read and {part['copy_gbs']:.1f} GB/s copied; medians of {count(part['rounds'], 'round')}, "
-            f"{part['dropped']} more {'was' if part['dropped'] == 1 else 'were'} dropped.")
+    return (f"FMA peak of {count(part['threads'], 'thread')} {part['peak_gflops']:.0f} GFLOP/s in float32 ({part['isa']}), "
+            f"memory {part['read_gbs']:.1f} GB/s read and {part['copy_gbs']:.1f} GB/s copied; medians of "
+            f"{count(part['rounds'], 'round')}, {part['dropped']} more {'was' if part['dropped'] == 1 else 'were'} dropped.")
 
 
 def summary_table(part):
@@ -143,14 +144,14 @@ def train_text(part):
     share = part["flops"] / own * 1e-9 / part["peak_gflops"]
     return [f"### The default run of `convt train`, {part['epochs']} epochs", origin(part),
             table(["", "seconds", "times convt's"], rows),
-            f"{part['flops'] * 1e-9:.0f} GFLOP: {percent(share)} of the FMA peak of {part['peak_gflops']:.0f} GFLOP/s, from the "
-            "start of the program to its end."]
+            f"{part['flops'] * 1e-9:.0f} GFLOP: {percent(share)} of the FMA peak of {part['peak_gflops']:.0f} GFLOP/s, from "
+            "the start of the program to its end."]
 
 
 # ---- the picture -------------------------------------------------------------------------------
 
 COLOURS = {"convt": "#2f6db3", "oneDNN": "#d98a3d", "PyTorch": "#b9bec6"}
-WIDTH, LEFT, PANEL, TOP, BOTTOM = 1060, 46, 170, 64, 62
+WIDTH, LEFT, PANEL, TOP, BOTTOM = 1060, 46, 170, 64, 76
 STYLE = """
     text { font-family: "DejaVu Sans", Verdana, Helvetica, sans-serif; font-size: 11px; fill: #26292e }
     .h { font-size: 15px; font-weight: bold } .s { fill: #555b64 } .e { text-anchor: end }
@@ -185,25 +186,26 @@ def panel(part, name, top):
         own = shape["convt"][name]
         y = top + PANEL * (1 - min(own["roofline_gflops"] / own["peak_gflops"], 1))
         out.append(f'<path class="roof" d="M{x - 1:.1f} {y:.1f} h{3 * bar:.1f}"/>')
-        out.append(f'<text class="e" transform="translate({x + bar * 2:.1f} {top + PANEL + 12}) rotate(-45)">{shape["name"]}</text>')
+        place = f"translate({x + bar * 2:.1f} {top + PANEL + 12}) rotate(-45)"
+        out.append(f'<text class="e" transform="{place}">{shape["name"]}</text>')
     return out
 
 
 def picture(part):
-    height = TOP + 3 * (PANEL + BOTTOM) + 34
-    described = "Shares of the FMA peak that convt, oneDNN and PyTorch reach in each pass of each layer, and the roofline."
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" role="img" '
-           'aria-labelledby="title desc">', '<title id="title">Shares of the FMA peak</title>',
+    height = TOP + 3 * (PANEL + BOTTOM)
+    described = "Shares of the FMA peak that convt, oneDNN and PyTorch reach in each pass of each layer; the roofline."
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
+           'role="img" aria-labelledby="title desc">', '<title id="title">Shares of the FMA peak</title>',
            f'<desc id="desc">{described}</desc>', f"<style>{STYLE}</style>",
            f'<rect width="{WIDTH}" height="{height}" rx="10" fill="#fbfaf7"/>']
     for i, name in enumerate(COLOURS):
         out.append(f'<rect class="{name}" x="{LEFT + 110 * i}" y="16" width="12" height="12"/>'
                    f'<text x="{LEFT + 18 + 110 * i}" y="26">{name}</text>')
     x = LEFT + 110 * len(COLOURS)
-    out.append(f'<path class="roof" d="M{x} 22 h14"/><text x="{x + 20}" y="26">roofline; useful flops, shares of the FMA peak of '
-               f'{count(part["threads"], "thread")}, {part["peak_gflops"]:.0f} GFLOP/s; best format of each peer</text>')
+    out.append(f'<path class="roof" d="M{x} 22 h14"/><text x="{x + 20}" y="26">roofline; useful flops, shares of the FMA '
+               f'peak of {count(part["threads"], "thread")}, {part["peak_gflops"]:.0f} GFLOP/s; best format of each peer</text>')
     for i, name in enumerate(PASSES):
-        out += panel(part, name, TOP + i * (PANEL + BOTTOM + 8))
+        out += panel(part, name, TOP + i * (PANEL + BOTTOM))
     return "\n".join(out + ["</svg>", ""])
 
 

@@ -27,7 +27,7 @@ CONVT = ROOT / "build/release/convt"
 IMAGES = ROOT / "examples/data/train-images-2000-idx3-ubyte.gz"
 PASSES = ("fwd", "dx", "dw")
 ACCEPTABLE_PEAK, REST_SECONDS = 0.75, 0.03
-TIMEOUT, SLOW_SECONDS = 90, 4  # of an answer; who takes longer than SLOW_SECONDS is asked once
+TIMEOUT, SLOW_SECONDS = 240, 4  # of an answer; who takes longer than SLOW_SECONDS is asked once
 RANDOM = ("--random", "20", "--seed", "1")
 
 
@@ -145,6 +145,8 @@ def measure_layer(line, last_format, nhwc, nchw, peers, rounds):
     for number in counted:
         rows = nhwc.ask(line)
         answers = {}
+        if not rows:
+            sys.exit(f"{nhwc.name} has no answer to {line}")
         for contestant in peers:
             if contestant.name not in slow:
                 start = time.monotonic()
@@ -259,7 +261,7 @@ PARTS = {"layers": run_layers, "random": run_random, "step": run_step, "train": 
 
 def parse():
     parser = argparse.ArgumentParser(prog="sh bench/peers.sh")
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART", help="layers, random, step, train")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--quick", action="store_true", help="few layers, one round, into build/peers/quick")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--train-rounds", type=int, default=1)
@@ -269,6 +271,8 @@ def parse():
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
     args = parser.parse_args()
     args.parts = args.parts or list(PARTS)
+    if not set(args.parts) <= set(PARTS):
+        parser.error(f"parts are {', '.join(PARTS)}")
     if args.quick:
         args.rounds, args.epochs, args.out = 1, 2, BUILD / "quick"
         args.only = args.only or "dcgan4,vae3,seed,stride3,random1,random2"
