@@ -13,6 +13,7 @@
 
 #include "cli.h"
 #include "measure.h"
+#include "model.h"
 #include "options.h"
 #include "probe.h"
 #include "shapes.h"
@@ -114,19 +115,6 @@ static int read_passes(bench *b)
     for (const char *p = list->given ? list->text : ""; *p; p++) words += *p == ',';
     if (!list->given || known == words) return OPTIONS_PARSED;
     return complain(EXIT_USAGE, "--pass", "\"%s\" is no list of fwd, dx, dw and step", list->text);
-}
-
-static int read_input(const option_value *value, convt_config *cfg)
-{
-    long long n, h, w, c;
-    int end = 0;
-    if (sscanf(value->text, "%lld,%lld,%lld,%lld%n", &n, &h, &w, &c, &end) != 4 ||
-        value->text[end] || n < 1 || h < 1 || w < 1 || c < 1)
-        return complain(EXIT_USAGE, "--input", "\"%s\" is not N,H,W,C, four integers of at least 1",
-                        value->text);
-    cfg->max_batch = n;
-    cfg->input = (convt_shape){h, w, c};
-    return OPTIONS_PARSED;
 }
 
 /* Layers come from one place. */
@@ -337,19 +325,12 @@ static int bench_random(bench *b)
 static int bench_config(bench *b)
 {
     convt_spec spec = {0};
-    convt_error err = {0};
-    const char *path = b->opt->config.text;
-    int code = OPTIONS_PARSED;
-    if (convt_spec_read(path, &spec, &err) != CONVT_OK) {
-        code = complain_config_file("--config", &err);
-    } else if (spec.count != 1) {
-        code = complain(EXIT_USAGE, "--config", "%s has %d layers where one is needed", path,
-                        spec.count);
-    } else {
+    int code = config_read(b->opt->config.text, &spec);
+    if (code == OPTIONS_PARSED) {
         convt_config cfg = spec.layers[0];
         if (b->opt->dtype.given) cfg.dtype = b->dtype;
         if (b->opt->format.given) cfg.data_format = b->format;
-        code = read_input(&b->opt->input, &cfg);
+        code = input_read(b->opt->input.text, &cfg);
         if (code == OPTIONS_PARSED) code = bench_layer(b, cfg.name ? cfg.name : "layer", cfg);
     }
     convt_spec_free(&spec);

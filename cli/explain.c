@@ -9,19 +9,7 @@
 #include <string.h>
 
 #include "cli.h"
-
-static int read_input(const char *text, convt_config *cfg)
-{
-    long long n, h, w, c;
-    int end = 0;
-    if (sscanf(text, "%lld,%lld,%lld,%lld%n", &n, &h, &w, &c, &end) != 4 || text[end] || n < 1 ||
-        h < 1 || w < 1 || c < 1)
-        return complain(EXIT_USAGE, "--input", "\"%s\" is not N,H,W,C, four integers of at least 1",
-                        text);
-    cfg->max_batch = n;
-    cfg->input = (convt_shape){h, w, c};
-    return EXIT_OK;
-}
+#include "model.h"
 
 /* "forward: ...\n" lines to one member each. */
 static json_t *members_of(char *text)
@@ -60,39 +48,30 @@ static int create(const convt_config *cfg, const explain_options *opt, convt_lay
     convt_error err;
     if (opt->isa.given) setenv("CONVT_ISA", opt->isa.text, 1);
     const convt_status status = convt_layer_create(layer, cfg, &err);
-    if (status == CONVT_NO_ISA && opt->isa.given)
-        return complain(EXIT_USAGE, "--isa", "this machine runs no instruction set \"%s\"",
-                        opt->isa.text);
-    return status ? complain_config("--config", &err) : EXIT_OK;
+    if (status == CONVT_NO_ISA && opt->isa.given) return complain_isa(opt->isa.text);
+    return status ? complain_config("--config", &err) : OPTIONS_PARSED;
 }
 
 static int explain_spec(const convt_spec *spec, const explain_options *opt)
 {
-    if (spec->count != 1)
-        return complain(EXIT_USAGE, "--config", "%s has %d layers where one is needed",
-                        opt->config.text, spec->count);
     convt_config cfg = spec->layers[0];
     convt_layer *layer = NULL;
     cfg.threads = (int)opt->threads.integer;
-    int code = opt->input.given ? read_input(opt->input.text, &cfg) : EXIT_OK;
-    if (code == EXIT_OK && cfg.input.h < 1)
+    int code = opt->input.given ? input_read(opt->input.text, &cfg) : OPTIONS_PARSED;
+    if (code == OPTIONS_PARSED && cfg.input.h < 1)
         code =
             complain(EXIT_USAGE, "--input", "is missing: %s says no input shape", opt->config.text);
-    if (code == EXIT_OK) code = create(&cfg, opt, &layer);
-    if (code == EXIT_OK) code = print(layer, opt->json.given);
+    if (code == OPTIONS_PARSED) code = create(&cfg, opt, &layer);
+    if (code == OPTIONS_PARSED) code = print(layer, opt->json.given);
     convt_layer_destroy(layer);
     return code;
 }
 
 int explain(const explain_options *opt)
 {
-    convt_error err;
     convt_spec spec = {0};
-    if (convt_spec_read(opt->config.text, &spec, &err) != CONVT_OK) {
-        complain_config("--config", &err);
-        return EXIT_USAGE;
-    }
-    const int code = explain_spec(&spec, opt);
+    int code = config_read(opt->config.text, &spec);
+    if (code == OPTIONS_PARSED) code = explain_spec(&spec, opt);
     convt_spec_free(&spec);
     return code;
 }

@@ -112,14 +112,8 @@ static int copy_parameter(job *j, int which, int index, bool gradient)
 static int read_config(job *j, const layer_options *opt)
 {
     convt_error err = {0};
-    if (convt_spec_read(opt->config.text, &j->spec, &err) != CONVT_OK)
-        return complain_config_file("--config", &err);
-    if (j->spec.weights.count > 0)
-        return complain(EXIT_USAGE, "--config", "%s is a model with weights, not a config",
-                        opt->config.text);
-    if (j->spec.count != 1)
-        return complain(EXIT_USAGE, "--config", "%s has %d layers where one is needed",
-                        opt->config.text, j->spec.count);
+    const int code = config_read(opt->config.text, &j->spec);
+    if (code != OPTIONS_PARSED) return code;
     j->cfg = j->spec.layers[0];
     if (opt->sgd.given && convt_sgd_read(opt->sgd.text, &j->sgd_config, &err) != CONVT_OK)
         return complain_config_file("--sgd", &err);

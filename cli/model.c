@@ -43,6 +43,32 @@ int model_read(const char *where, const char *path, convt_spec *spec)
     return ends_with(path, ".json") ? EXIT_USAGE : code;
 }
 
+int config_read(const char *path, convt_spec *spec)
+{
+    convt_error err = {0};
+    if (convt_spec_read(path, spec, &err) != CONVT_OK)
+        return complain_config_file("--config", &err);
+    if (spec->weights.count > 0)
+        return complain(EXIT_USAGE, "--config", "%s is a model with weights, not a config", path);
+    if (spec->count != 1)
+        return complain(EXIT_USAGE, "--config", "%s has %d layers where one is needed", path,
+                        spec->count);
+    return OPTIONS_PARSED;
+}
+
+int input_read(const char *text, convt_config *cfg)
+{
+    long long n, h, w, c;
+    int end = 0;
+    if (sscanf(text, "%lld,%lld,%lld,%lld%n", &n, &h, &w, &c, &end) != 4 || text[end] || n < 1 ||
+        h < 1 || w < 1 || c < 1)
+        return complain(EXIT_USAGE, "--input", "\"%s\" is not N,H,W,C, four integers of at least 1",
+                        text);
+    cfg->max_batch = n;
+    cfg->input = (convt_shape){h, w, c};
+    return OPTIONS_PARSED;
+}
+
 const char *activation_name(const convt_config *layer)
 {
     static const struct {

@@ -15,6 +15,13 @@
  */
 int model_read(const char *where, const char *path, convt_spec *spec);
 
+/* Reads the file of --config, which holds one layer and no weights. Returns OPTIONS_PARSED (-1), or 2
+ * after the line. Free the spec in any case. */
+int config_read(const char *path, convt_spec *spec);
+
+/* Reads the N,H,W,C of --input into max_batch and input. Returns as config_read does. */
+int input_read(const char *text, convt_config *cfg);
+
 /* Keras' name of a layer's activation. */
 const char *activation_name(const convt_config *layer);
 
