@@ -184,12 +184,13 @@ static double median(double values[], int64_t n)
     return (values[(n - 1) / 2] + values[n / 2]) / 2;
 }
 
-/* Calls that take about as long as a run should, after the first one, which packs the weights. */
+/* Calls that take about as long as a run should, after a first one, which packs the weights; 0
+ * where the pass fails. */
 static int64_t calls_of_a_run(subject *s, enum pass pass)
 {
-    s->failed = passes[pass].run(s);
+    if (passes[pass].run(s)) return 0;
     const double start = probe_now();
-    if (!s->failed) s->failed = passes[pass].run(s);
+    passes[pass].run(s);
     return 1 + (int64_t)(run_seconds / (probe_now() - start + 1e-9));
 }
 
@@ -211,11 +212,10 @@ static figure figure_of(struct run runs[], int64_t n, double flops)
         peaks[r] = runs[r].peak;
         shares[r] = flops / runs[r].seconds * 1e-9 / runs[r].peak;
     }
-    return (figure){.seconds = median(seconds, n),
-                    .peak = median(peaks, n),
-                    .share = median(shares, n), /* sorts them */
-                    .best = shares[n > 2 ? n - 2 : n - 1],
-                    .runs = n};
+    figure f = {.seconds = median(seconds, n), .peak = median(peaks, n), .runs = n};
+    f.share = median(shares, n); /* sorts them */
+    f.best = shares[n > 2 ? n - 2 : n - 1];
+    return f;
 }
 
 figure measure(subject *s, enum pass pass, double flops, int64_t wanted, double *best_peak)
@@ -223,7 +223,7 @@ figure measure(subject *s, enum pass pass, double flops, int64_t wanted, double 
     struct run counted[MOST_RUNS], dropped[MOST_RUNS];
     const double scale = s->x.dtype == CONVT_FLOAT64 ? 0.5 : 1;
     const int64_t calls = calls_of_a_run(s, pass);
-    if (s->failed) return (figure){0};
+    if (calls == 0) return (figure){0};
     double peak = probe_peak(convt_layer_config(s->layer)->threads, probe_seconds);
     const double start = probe_now();
     int64_t n = 0, out = 0;

@@ -20,7 +20,6 @@ typedef struct subject {
     convt_layer *layer;
     convt_sgd *sgd;
     convt_view x, z, y, dy, dx; /* z where backward would otherwise compute it again */
-    convt_status failed;
 } subject;
 
 /* cfg says how many threads, isa what --isa asked for (NULL: nothing). Returns OPTIONS_PARSED (-1),

@@ -62,8 +62,9 @@ def step_line(step):
 # ---- tables ------------------------------------------------------------------------------------
 
 
-def table(heads, rows):
-    lines = ["| " + " | ".join(heads) + " |", "|---|" + "---:|" * (len(heads) - 1)]
+def table(heads, rows, words=1):
+    """The first columns are words, the others numbers."""
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * words + "---:|" * (len(heads) - words)]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
@@ -88,7 +89,25 @@ def summary_table(part):
                 worst = min(found)
                 rows.append([title, peer, times(mean([r for r, _ in found])), f"{times(worst[0])} ({worst[1]})",
                              str(len(found))])
-    return table(["pass", "peer", "geometric mean", "worst layer", "layers"], rows)
+    return table(["pass", "peer", "geometric mean", "worst layer", "layers"], rows, words=2)
+
+
+KINDS = {"16 and more filters and channels, over 0.2 GFLOP": lambda ic, oc, gflop: min(ic, oc) >= 16 and gflop > 0.2,
+         "1 to 3 filters": lambda ic, oc, gflop: oc <= 3}
+
+
+def shares_table(part):
+    """Shares of the peak by kind of layer, and what channels_first costs."""
+    rows = []
+    for kind, belongs in KINDS.items():
+        shapes = [s for s in part["shapes"] if belongs(*map(int, s["line"].split()[4:6]), s["gflop"])]
+        for name, title in PASSES.items():
+            shares = [(s["convt"][name]["useful_share"], s["name"]) for s in shapes]
+            nchw = [(s["convt"][name]["nchw_ms"] / s["convt"][name]["ms"], s["name"]) for s in shapes]
+            if shapes:
+                rows.append([kind, title, percent(mean([share for share, _ in shares])),
+                             f"{percent(min(shares)[0])} ({min(shares)[1]})", f"{times(max(nchw)[0])} ({max(nchw)[1]})"])
+    return table(["layers", "pass", "of peak, mean", "lowest", "nchw, worst"], rows, words=2)
 
 
 def pass_table(part, name):
@@ -106,7 +125,7 @@ def pass_table(part, name):
 
 
 def layers_text(part):
-    text = ["### The layers of bench/shapes.txt", origin(part) + " " + conditions(part), summary_table(part),
+    text = ["### The layers of bench/shapes.txt", origin(part) + " " + conditions(part), summary_table(part), shares_table(part),
             "![Shares of the FMA peak](images/performance.svg)"]
     for name, title in PASSES.items():
         text += [f"**{title}**", pass_table(part, name)]
