@@ -106,7 +106,8 @@ def shares_table(part):
             nchw = [(s["convt"][name]["nchw_ms"] / s["convt"][name]["ms"], s["name"]) for s in shapes]
             if shapes:
                 rows.append([kind, title, percent(mean([share for share, _ in shares])),
-                             f"{percent(min(shares)[0])} ({min(shares)[1]})", f"{times(max(nchw)[0])} ({max(nchw)[1]})"])
+                             f"{percent(min(shares)[0])} ({min(shares)[1]})",
+                             f"{times(max(nchw)[0])} ({max(nchw)[1]})"])
     return table(["layers", "pass", "of peak, mean", "lowest", "nchw, worst"], rows, words=2)
 
 
@@ -125,8 +126,8 @@ def pass_table(part, name):
 
 
 def layers_text(part):
-    text = ["### The layers of bench/shapes.txt", origin(part) + " " + conditions(part), summary_table(part), shares_table(part),
-            "![Shares of the FMA peak](images/performance.svg)"]
+    text = ["### The layers of bench/shapes.txt", origin(part) + " " + conditions(part), summary_table(part),
+            shares_table(part), "![Shares of the FMA peak](images/performance.svg)"]
     for name, title in PASSES.items():
         text += [f"**{title}**", pass_table(part, name)]
     return text
