@@ -85,6 +85,25 @@ static void explain_gather(struct page *page, const struct convt_layer *l, const
         p->target_staged ? ", brought to channels first at the end" : "");
 }
 
+/* ---- lines: forward with few filters --------------------------------------------------------- */
+
+static void explain_lines(struct page *page, const struct convt_layer *l)
+{
+    const struct lines_plan *p = &l->lines;
+    const struct line_cuts c = convti_cut_lines(p, l->cfg.max_batch, l->ops->real_size);
+    const int64_t items = c.image_cuts * c.segments * c.bands;
+    say(page,
+        "forward: lines of target positions in vector lanes, because filters are few; %lld phase%s "
+        "of the width in %d group%s that share every load of x, %lld target row%s open at a time; "
+        "lines of %lld vector%s from %lld image%s, %lld of %lld channels at a time; work of a full "
+        "batch in %lld item%s of %lld rows x %lld positions%s\n",
+        (long long)p->phases, plural(p->phases), p->groups, plural(p->groups), (long long)p->span,
+        plural(p->span), (long long)c.vectors, plural(c.vectors), (long long)c.images,
+        plural(c.images), (long long)c.channels, (long long)p->channels, (long long)items,
+        plural(items), (long long)c.rows, (long long)c.positions,
+        p->channels_first ? "" : ", each source row transposed first");
+}
+
 /* ---- outer: dw ------------------------------------------------------------------------------- */
 
 static void explain_outer(struct page *page, const struct convt_layer *l)
@@ -137,7 +156,10 @@ size_t convt_layer_explain(const convt_layer *l, char *text, size_t size)
 {
     struct page page = {text, size, 0};
     explain_layer(&page, l);
-    explain_gather(&page, l, "forward", &l->forward, "filters", "channels");
+    if (l->lines.chosen)
+        explain_lines(&page, l);
+    else
+        explain_gather(&page, l, "forward", &l->forward, "filters", "channels");
     if (!l->cfg.inference) {
         explain_sweep(&page, l);
         explain_gather(&page, l, "dx", &l->backward, "channels", "filters");

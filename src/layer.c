@@ -104,6 +104,7 @@ static convt_status plan_shapes(struct convt_layer *l, convt_error *err)
     const struct tile_sizes *tiles = l->ops->tiles(l->kernels);
     convti_plan_gather_forward(&l->forward, &l->geometry, tiles, l->ops->real_size);
     convti_plan_gather_backward(&l->backward, &l->geometry, tiles, l->ops->real_size);
+    convti_plan_lines(&l->lines, &l->geometry, &l->forward, tiles, l->ops->real_size);
     convti_plan_outer(&l->outer, &l->geometry, tiles);
     return CONVT_OK;
 }
@@ -299,6 +300,8 @@ convt_status convt_layer_reshape(convt_layer *layer, int64_t max_batch, int64_t 
     layer->cfg = planned.cfg;
     layer->geometry = planned.geometry;
     layer->forward = planned.forward;
+    if (layer->lines.chosen != planned.lines.chosen) layer->packed_forward_version = 0;
+    layer->lines = planned.lines;
     layer->backward = planned.backward;
     layer->outer = planned.outer;
     place_variable(layer, &at);

@@ -25,6 +25,7 @@ struct convt_layer {
     convti_arena room; /* where the buffers lie: home, or what replaced it */
 
     struct gather_plan forward, backward;
+    struct lines_plan lines; /* takes forward's place where it is chosen */
     struct outer_plan outer;
 
     void *kernel, *bias, *dkernel, *dbias;

@@ -69,6 +69,62 @@ int64_t convti_slab_source(const struct gather_plan *plan, size_t real_size);
 int64_t convti_slab_target(const struct gather_plan *plan, size_t real_size);
 
 /*
+ * lines: the forward pass where filters are too few to fill vector lanes. Per axis
+ * o = i * stride + t * dilation - crop; along the width o = q * stride + phase and i = q + shift,
+ *
+ *     line[o][phase, f][q] = b[f] + sum over (i, th) that reach row o, shifts and c
+ *                            of w[th, tw(phase, shift), f, c] * x[i][c][q + shift]
+ *
+ * Vector lanes run over positions q, of several images side by side where maps are narrow. A source
+ * row is brought into x[c][q] once; its product with the taps is added to the lines of the target
+ * rows that it reaches, a ring; complete rows are interleaved into memory.
+ */
+enum { LINES_MAX_PHASES = 16 };
+
+/* Neighbouring phases of the width that meet the same shifts; their rows share every load of x. */
+struct line_group {
+    int64_t phase, phases; /* first phase, and how many */
+    int64_t taps, shift;   /* shifts that each meets, and the lowest of them */
+    int64_t slot;          /* of its first tap (geometry.h): taps slots for each phase */
+    int64_t packed;        /* where its weights begin */
+};
+
+struct lines_plan {
+    bool chosen; /* else gather does it */
+    struct axis h, w;
+    int64_t channels, filters;
+    bool channels_first; /* x */
+    int groups;
+    struct line_group group[LINES_MAX_PHASES];
+    int64_t phases, shift_step;
+    int64_t low, high; /* shifts of all groups */
+    int64_t positions; /* of a whole target row */
+    int64_t span;      /* target rows that may be incomplete at a time */
+    int64_t lanes;
+};
+
+/* Work items of a batch: images side by side, or segments of a row; and bands of target rows. */
+struct line_cuts {
+    int64_t images, pitch;   /* and positions from one image to the next */
+    int64_t positions, rows; /* of a segment, of a band */
+    int64_t image_cuts, segments, bands;
+    int64_t vectors;         /* of a line */
+    int64_t stride;          /* from line to line */
+    int64_t x_stride;        /* from channel to channel */
+    int64_t lead;            /* in front of x: reads without a shift are aligned */
+    int64_t channels, parts; /* of x at a time; how often */
+};
+
+void convti_plan_lines(struct lines_plan *plan, const struct geometry *g,
+                       const struct gather_plan *gather, const struct tile_sizes *tiles,
+                       size_t real_size);
+struct line_cuts convti_cut_lines(const struct lines_plan *plan, int64_t n, size_t real_size);
+
+/* Elements of the ring and of x, at most, whatever the batch. */
+int64_t convti_line_ring_bound(const struct lines_plan *plan, size_t real_size);
+int64_t convti_line_x_bound(const struct lines_plan *plan, size_t real_size);
+
+/*
  * outer: dw[t, f, c] = sum over pixels (n, i) of dz[n, o(i, t), f] * x[n, i, c]
  *
  * Vector lanes run over c; the rows of a tile are filters of one tap, or, where filters are few,

@@ -224,6 +224,52 @@ static const convt_config large[] = {
      .padding = CONVT_SAME},
 };
 
+/* Few filters: images side by side, segments of wide rows, parts of many channels, phases in groups,
+ * shifts to one side alone, rows that no tap reaches. */
+static const convt_config few[] = {
+    {.input = {9, 28, 32}, .filters = 1, .kernel_size = {3, 3}, .padding = CONVT_SAME},
+    {.input = {7, 11, 70},
+     .filters = 3,
+     .kernel_size = {4, 4},
+     .strides = {2, 2},
+     .padding = CONVT_SAME},
+    {.input = {3, 650, 9}, .filters = 2, .kernel_size = {5, 3}, .strides = {2, 1}},
+    {.input = {5, 6, 700}, .filters = 5, .kernel_size = {2, 2}, .strides = {3, 3}},
+    {.input = {12, 13, 17}, .filters = 12, .kernel_size = {3, 9}, .strides = {1, 4}},
+    {.input = {10, 40, 8}, .filters = 7, .kernel_size = {3, 3}, .dilation_rate = {2, 2}},
+    {.input = {6, 19, 20},
+     .filters = 9,
+     .kernel_size = {3, 5},
+     .strides = {2, 3},
+     .dilation_rate = {3, 2},
+     .strides_with_dilation = true,
+     .explicit_padding = {true, 4, 1, 9, 0}},
+    {.input = {1, 50, 33}, .filters = 1, .kernel_size = {1, 16}, .strides = {1, 8}},
+    {.input = {4, 3, 6}, .filters = 19, .kernel_size = {1, 2}, .strides = {4, 1}},
+};
+
+static void check_few(const char *isa, void *context)
+{
+    (void)isa;
+    (void)context;
+    for (size_t i = 0; i < sizeof few / sizeof *few; i++)
+        for (int d = 0; d < 4; d++) {
+            convt_config cfg = few[i];
+            cfg.dtype = d % 2 ? CONVT_FLOAT64 : CONVT_FLOAT32;
+            cfg.data_format = d / 2 ? CONVT_CHANNELS_FIRST : CONVT_CHANNELS_LAST;
+            struct bench b = set_up(&cfg, 7, i);
+            run(&b);
+            check_against_oracle(&b);
+            tear_down(&b);
+        }
+}
+
+static void agrees_with_the_oracle_on_few_filters(void **state)
+{
+    (void)state;
+    for_each_isa(check_few, NULL);
+}
+
 static void check_large(const char *isa, void *context)
 {
     (void)isa;
@@ -286,6 +332,34 @@ static convt_config activated(convt_config cfg, int kind)
     return cfg;
 }
 
+/* How a batch is cut into images side by side and bands of rows shows in no output. */
+static void check_samples(const char *isa, void *context)
+{
+    (void)isa;
+    (void)context;
+    for (size_t i = 0; i < sizeof few / sizeof *few; i++) {
+        struct bench all = set_up(&few[i], 7, i);
+        run(&all);
+        for (int64_t n = 0; n < 7; n++) {
+            struct bench one = all;
+            const size_t x = bytes(all.x) / 7, y = bytes(all.y) / 7;
+            one.x.n = one.y.n = one.dy.n = one.dx.n = 1;
+            one.x.data = (char *)all.x.data + (size_t)n * x;
+            one.y.data = malloc(y);
+            assert_int_equal(convt_forward(one.layer, convt_read(one.x), one.y), CONVT_OK);
+            assert_same_bits(one.y.data, (char *)all.y.data + (size_t)n * y, y);
+            free(one.y.data);
+        }
+        tear_down(&all);
+    }
+}
+
+static void bits_of_a_sample_do_not_depend_on_its_batch(void **state)
+{
+    (void)state;
+    for_each_isa(check_samples, NULL);
+}
+
 static void check_bits(const char *isa, void *context)
 {
     (void)isa;
@@ -297,6 +371,7 @@ static void check_bits(const char *isa, void *context)
             cfg.activity_regularizer.kind = seed % 2 ? CONVT_L2 : CONVT_NO_REGULARIZER;
             check_threads(&cfg, 1 + k % 4, seed);
         }
+    for (size_t i = 0; i < sizeof few / sizeof *few; i++) check_threads(&few[i], 7, i);
     for (size_t i = 0; i < sizeof large / sizeof *large; i++) {
         check_threads(&large[i], 3, i);
         const convt_config softmax = activated(large[i], CONVT_SOFTMAX),
@@ -516,7 +591,9 @@ int main(void)
         cmocka_unit_test(a_stride_far_beyond_the_output_costs_nothing),
         cmocka_unit_test(agrees_with_the_oracle_at_every_tile_tail),
         cmocka_unit_test(agrees_with_the_oracle_on_large_maps),
+        cmocka_unit_test(agrees_with_the_oracle_on_few_filters),
         cmocka_unit_test(bits_do_not_depend_on_threads),
+        cmocka_unit_test(bits_of_a_sample_do_not_depend_on_its_batch),
         cmocka_unit_test(bits_do_not_depend_on_capacity_or_history),
         cmocka_unit_test(passes_are_adjoint),
         cmocka_unit_test(an_empty_batch_gives_empty_outputs_and_zero_gradients),

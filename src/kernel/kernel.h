@@ -3,10 +3,12 @@
  * no layer, no shapes and no threads. Each (ISA, real) unit exports one const table of this type;
  * everything in it is reached through the table.
  *
- * Two contractions cover every pass:
+ * Three contractions cover every pass:
  *
  *   gather (forward, dx)
  *       c[r][j] = bias[j] + sum over runs and k of  a[r][run.a + k] * b[run.b + k][j]
+ *   lines (forward with few filters)
+ *       line[r][p] += sum over shifts s and k of  w[s][k][r] * x[k][p + s * x_shift]
  *   outer (dw)
  *       out[r][j] (+)= sum over segments and i of  v[row[r] + i * vs] * u[column[j] + i * us]
  *
@@ -92,12 +94,35 @@ typedef void transpose_kernel(int64_t rows, int64_t columns, const real *from, i
 /* sums[c] += sum over r of a[r * columns + c], in an order that depends on the sizes alone. */
 typedef void columns_kernel(int64_t rows, int64_t columns, const real *a, real *sums);
 
+/* A tile of lines: rows are broadcast from w, vector lanes run over positions p. */
+struct line_tile {
+    const real *x, *w;
+    int64_t shifts, channels;
+    int64_t x_stride, x_shift, w_stride, w_shift;
+    real *const *line; /* one a row */
+    int64_t at;        /* where the tile begins in each */
+    const char *ahead; /* what the next tiles will read: `step` bytes further with every channel */
+    int64_t step;
+};
+typedef void line_kernel(const struct line_tile *tile);
+
+/* y[q * m + j] = line[j * stride + q]: the first count elements of m interleaved lines. Reads whole
+ * vectors. */
+typedef void weave_kernel(int64_t count, const real *line, int64_t stride, real *y);
+
+/* to[i * to_stride + j] = from[i * from_stride + j] for i < rows, j < count. */
+typedef void copy_kernel(int64_t rows, int64_t count, const real *from, int64_t from_stride,
+                         real *to, int64_t to_stride);
+
 struct kernels {
     struct tile_sizes tiles;
     gemm_kernel *const (*gemm)[GEMM_MAX_ROWS + 1];     /* [vectors][rows] */
     outer_kernel *const (*outer)[KERNEL_MAX_ROWS + 1]; /* [vectors][rows] */
     dot_kernel *const *dot;                            /* [columns] */
-    activate_kernel *const *activate;                  /* [activation number], element by element */
+    line_kernel *const (*line)[LINE_MAX_ROWS + 1];     /* [vectors][rows] */
+    weave_kernel *const *weave;                        /* [lines] */
+    copy_kernel *copy;
+    activate_kernel *const *activate; /* [activation number], element by element */
     slope_kernel *const *slope;
     axis_value_kernel *const *axis_value; /* [activation number], those along an axis */
     axis_slope_kernel *const *axis_slope;

@@ -15,6 +15,7 @@
 #include "activation.h"
 #include "axis.h"
 #include "columns.h"
+#include "lines.h"
 #include "transpose.h"
 
 enum { WIDE = CONVT_VECTOR_REGISTERS >= 32, DOTS = WIDE ? 24 : 12 };
@@ -122,10 +123,14 @@ const struct kernels TABLE_NAME(CONVT_ISA_NAME) = {
               .vectors = WIDE ? 4 : 2,
               .rows = {0, 8, WIDE ? 8 : 6, 6, 6},
               .gemm_rows = {0, 12, WIDE ? 12 : 6, 8, 6},
-              .dot_rows = {0, DOT_ROWS_1, DOT_ROWS_2, DOT_ROWS_3, DOT_ROWS_4}},
+              .dot_rows = {0, DOT_ROWS_1, DOT_ROWS_2, DOT_ROWS_3, DOT_ROWS_4},
+              .line_rows = LINE_ROWS},
     .gemm = gemm_tiles,
     .outer = outer_tiles,
     .dot = dot_tiles,
+    .line = line_tiles,
+    .weave = weave_table,
+    .copy = copy,
     .activate = activate_table,
     .slope = slope_table,
     .axis_value = axis_value_table,

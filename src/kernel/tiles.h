@@ -14,7 +14,10 @@ enum {
     KERNEL_MAX_VECTORS = 4,
     KERNEL_MAX_COLUMNS = 4,
     KERNEL_MAX_LANES = 16,
-    KERNEL_MAX_DOTS = 24
+    KERNEL_MAX_DOTS = 24,
+    LINE_MAX_ROWS = 12,
+    LINE_MAX_VECTORS = 8,
+    LINE_MAX_WEAVE = 8
 };
 
 struct tile_sizes {
@@ -23,6 +26,7 @@ struct tile_sizes {
     int rows[KERNEL_MAX_VECTORS + 1];      /* [vectors]: rows of a full outer tile */
     int gemm_rows[KERNEL_MAX_VECTORS + 1]; /* [vectors]: rows of a full gemm tile */
     int dot_rows[KERNEL_MAX_COLUMNS + 1];  /* [columns]: rows of a dot tile; always full */
+    int line_rows[LINE_MAX_VECTORS + 1];   /* [vectors]: rows of a full line tile */
 };
 
 /* A stretch of a gather that is contiguous in memory: k elements at a[r] + a meet the rows b .. b +

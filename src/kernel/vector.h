@@ -42,6 +42,19 @@ INLINE vec v_splat(real a)
     return a - (vec){0}; /* folds to one broadcast; -0.0 survives, unlike a + 0 */
 }
 
+/* The value in a register: a load that several operations share is not repeated as the memory
+ * operand of each, which would make their loop wait for loads. */
+INLINE vec v_held(vec a)
+{
+#if defined(__AVX512F__) || (defined(__AVX__) && CONVT_VECTOR_BYTES <= 32) || \
+    (defined(__SSE2__) && CONVT_VECTOR_BYTES <= 16)
+    __asm__("" : "+v"(a));
+#elif defined(__aarch64__) && CONVT_VECTOR_BYTES <= 16
+    __asm__("" : "+w"(a));
+#endif
+    return a;
+}
+
 /* Lane l is lane index[l] of a and b laid end to end; index holds constants once loops are
  * unrolled. */
 INLINE vec v_shuffle(vec a, vec b, vec_bits index)

@@ -64,10 +64,13 @@ static void pack(struct team *team, const struct source *s, real *packed)
 void FN(convti_pack_forward)(struct team *team, const struct convt_layer *l)
 {
     const struct geometry *g = &l->geometry;
-    pack(team,
-         &(struct source){l->kernel, &l->forward, l->kernels, g->channels, 1,
-                          g->filters * g->channels},
-         l->packed_forward);
+    if (l->lines.chosen)
+        FN(convti_pack_lines)(team, l);
+    else
+        pack(team,
+             &(struct source){l->kernel, &l->forward, l->kernels, g->channels, 1,
+                              g->filters * g->channels},
+             l->packed_forward);
     if (l->bias) {
         const real *bias = l->bias;
         real *padded = l->packed_bias;

@@ -50,6 +50,15 @@ static void pack_forward(struct team *team, const struct convt_layer *l)
     if (l->packed_forward_version != l->version) FN(convti_pack_forward)(team, l);
 }
 
+/* Team; ends without a barrier. The contraction in the formulation of the plan. */
+static void contract(const struct convt_layer *l, const struct gather_call *call)
+{
+    if (l->lines.chosen)
+        FN(convti_lines)(&l->lines, call);
+    else
+        FN(convti_gather)(call);
+}
+
 /* Team. What an activation that is no elementwise row does behind the gather: y = f(z). */
 static void finish_apart(struct team *team, const struct convt_layer *l, int64_t n, const real *z,
                          real *y)
@@ -82,7 +91,7 @@ static void forward_body(struct team *team, void *work)
     gather.team = team;
     gather.scratch = scratch_of(pass->layer, team);
     pack_forward(team, pass->layer);
-    FN(convti_gather)(&gather);
+    contract(pass->layer, &gather);
     if (!pass->apart) return;
     convti_wait(team);
     finish_apart(team, pass->layer, gather.n, gather.target, pass->y);
@@ -149,7 +158,7 @@ static void make_dz(struct team *team, const struct backward_pass *pass, void *s
     sweep.scratch = again.scratch = scratch;
     if (pass->recompute) {
         pack_forward(team, pass->layer);
-        FN(convti_gather)(&again);
+        contract(pass->layer, &again);
         convti_wait(team);
     }
     if (sweep.axis_slope) {
@@ -245,7 +254,9 @@ static void backward(struct convt_layer *l, convt_const_view x, convt_const_view
 
 static size_t scratch(const struct convt_layer *l)
 {
-    size_t most = FN(convti_gather_scratch)(&l->forward), other;
+    size_t most = l->lines.chosen ? FN(convti_lines_scratch)(&l->lines)
+                                  : FN(convti_gather_scratch)(&l->forward),
+           other;
     if (l->cfg.inference) return most;
     other = FN(convti_gather_scratch)(&l->backward);
     most = other > most ? other : most;

@@ -36,6 +36,13 @@ struct gather_call {
 size_t FN(convti_gather_scratch)(const struct gather_plan *plan);
 void FN(convti_gather)(const struct gather_call *call); /* team; ends without a barrier */
 
+/* ---- lines.c: forward with few filters ------------------------------------------------------- */
+void FN(convti_pack_lines)(struct team *team, const struct convt_layer *l); /* team */
+size_t FN(convti_lines_scratch)(const struct lines_plan *plan);
+
+/* Team; ends without a barrier. Everything of the call but its plan. */
+void FN(convti_lines)(const struct lines_plan *plan, const struct gather_call *call);
+
 /* ---- outer.c: dw ----------------------------------------------------------------------------- */
 struct outer_call {
     struct team *team;

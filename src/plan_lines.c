@@ -1,0 +1,222 @@
+/*
+ * Lines: when they are chosen, and how a batch is cut.
+ */
+#include "plan.h"
+
+#include "integer.h"
+
+enum {
+    MOST_SHIFTS = 64,       /* from the lowest to the highest: pads beside every row */
+    MOST_POSITIONS = 288,   /* of a line */
+    RING_BYTES = 192 << 10, /* lines of the target rows that are incomplete at a time */
+    X_BYTES = 36 << 10,     /* a source row, or some of its channels: in L1 for all tiles */
+    LEAST_ITEMS = 16,       /* work items, where the work is worth it */
+    ITEM_FLOPS = 4 << 20
+};
+
+/* Taps of a phase, the lowest shift, and the step from one to the next: o + crop - t * dilation is
+ * a multiple of the stride. */
+static struct line_group group_of(const struct axis *w, int64_t phase)
+{
+    struct line_group group = {.phase = phase, .phases = 1};
+    for (int64_t t = 0; t < w->kernel; t++) {
+        int64_t reach = phase + w->crop - t * w->dilation;
+        if (reach % w->stride != 0) continue;
+        group.taps++;
+        group.shift = reach / w->stride; /* ascending t, descending shifts */
+    }
+    return group;
+}
+
+static int64_t highest_shift(const struct line_group *group, int64_t step)
+{
+    return group->shift + (group->taps - 1) * step;
+}
+
+static int64_t shift_step(const struct axis *w)
+{
+    int64_t a = w->dilation, b = w->stride;
+    while (b > 0) {
+        int64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return w->dilation / a;
+}
+
+static void make_groups(struct lines_plan *p)
+{
+    int64_t slot = 0, rows = p->h.kernel * p->filters * p->channels, packed = 0;
+    bool any = false;
+    for (int64_t phase = 0; phase < p->phases; phase++) {
+        struct line_group fresh = group_of(&p->w, phase);
+        struct line_group *last = p->groups > 0 ? &p->group[p->groups - 1] : NULL;
+        fresh.slot = slot;
+        fresh.packed = packed;
+        slot += fresh.taps;
+        packed += fresh.taps * rows;
+        if (last && last->taps == fresh.taps && last->shift == fresh.shift)
+            last->phases++;
+        else
+            p->group[p->groups++] = fresh;
+        if (fresh.taps == 0) continue;
+        int64_t high = highest_shift(&fresh, p->shift_step);
+        p->low = any ? lesser(p->low, fresh.shift) : fresh.shift;
+        p->high = any ? greater(p->high, high) : high;
+        any = true;
+    }
+}
+
+static int64_t row_lines(const struct lines_plan *p)
+{
+    return p->phases * p->filters;
+}
+
+/* Positions of a line: what the ring has room for. */
+static int64_t most_positions(const struct lines_plan *p, int64_t size)
+{
+    int64_t room = RING_BYTES / size / (p->span * row_lines(p)) - p->lanes;
+    return lesser(room, MOST_POSITIONS) / p->lanes * p->lanes;
+}
+
+static int64_t vectors_of(const struct lines_plan *p, const struct line_cuts *cuts, int64_t images)
+{
+    return images > 0 ? ceil_div((images - 1) * cuts->pitch + p->positions, p->lanes) : 0;
+}
+
+/* Images side by side such that the fewest vectors are empty: of endlessly many, then of n. */
+static void join_images(struct line_cuts *cuts, const struct lines_plan *p, int64_t n, int64_t most)
+{
+    int64_t limit = 1, least = INT64_MAX;
+    for (int64_t images = 1; images <= LEAST_ITEMS; images++) {
+        const int64_t vectors = vectors_of(p, cuts, images);
+        if (images > 1 && vectors * p->lanes > most) break;
+        if (vectors * limit < vectors_of(p, cuts, limit) * images) limit = images;
+    }
+    cuts->images = limit;
+    for (int64_t images = 1; images <= lesser(limit, n); images++) {
+        const int64_t all = n / images * vectors_of(p, cuts, images) +
+                            vectors_of(p, cuts, n % images);
+        if (all > least) continue;
+        least = all;
+        cuts->images = images;
+    }
+    cuts->vectors = vectors_of(p, cuts, cuts->images);
+}
+
+/* Segments of wide rows, or images side by side. */
+static struct line_cuts cut_positions(const struct lines_plan *p, int64_t n, int64_t size)
+{
+    const int64_t most = most_positions(p, size);
+    struct line_cuts cuts = {.images = 1, .segments = 1, .positions = p->positions};
+
+    /* Wide enough that no image reads the pixels of another one. */
+    cuts.pitch = greater(greater(p->positions, p->positions + p->high - greater(p->low, 0)),
+                         lesser(p->w.in, p->positions + p->high) - p->low);
+    if (p->positions > most) {
+        cuts.segments = ceil_div(p->positions, most);
+        cuts.vectors = ceil_div(ceil_div(p->positions, cuts.segments), p->lanes);
+        cuts.positions = cuts.vectors * p->lanes;
+        cuts.segments = ceil_div(p->positions, cuts.positions);
+    } else {
+        join_images(&cuts, p, n, most);
+    }
+    cuts.stride = (cuts.vectors + 1) * p->lanes;
+    cuts.lead = (p->low % p->lanes + p->lanes) % p->lanes;
+    cuts.x_stride = cuts.stride + ceil_div(cuts.lead + p->high - p->low, p->lanes) * p->lanes;
+    return cuts;
+}
+
+/* Channels of x at a time: even parts of whole vectors. As for many images, so that the sums of an
+ * image do not depend on how many there are. */
+static int64_t cut_channels(const struct lines_plan *p, int64_t size)
+{
+    const int64_t all = p->channels, bytes = cut_positions(p, 0, size).x_stride * size;
+    const int64_t parts = ceil_div(all * bytes, X_BYTES);
+    return lesser(ceil_div(ceil_div(all, parts), p->lanes) * p->lanes, all);
+}
+
+struct line_cuts convti_cut_lines(const struct lines_plan *p, int64_t n, size_t real_size)
+{
+    struct line_cuts cuts = cut_positions(p, n, (int64_t)real_size);
+    cuts.channels = cut_channels(p, (int64_t)real_size);
+    cuts.parts = ceil_div(p->channels, cuts.channels);
+
+    cuts.image_cuts = ceil_div(n, cuts.images);
+    int64_t flops = 2 * p->h.kernel * p->w.kernel * p->channels * p->filters * p->h.in * p->w.in;
+    int64_t worth = greater(n * greater(flops / 1024, 1) / (ITEM_FLOPS / 1024), 1);
+    int64_t bands =
+        ceil_div(lesser(LEAST_ITEMS, worth), greater(cuts.image_cuts * cuts.segments, 1));
+    /* Both neighbours bring the source rows of a border into lines. */
+    cuts.rows = greater(ceil_div(p->h.out, bands), lesser(3 * p->span, p->h.out));
+    cuts.rows = ceil_div(cuts.rows, p->h.stride) * p->h.stride;
+    cuts.bands = ceil_div(p->h.out, cuts.rows);
+    return cuts;
+}
+
+int64_t convti_line_ring_bound(const struct lines_plan *p, size_t real_size)
+{
+    return (p->span + 1) * row_lines(p) * cut_positions(p, 0, (int64_t)real_size).stride;
+}
+
+int64_t convti_line_x_bound(const struct lines_plan *p, size_t real_size)
+{
+    const int64_t size = (int64_t)real_size;
+    return cut_channels(p, size) * cut_positions(p, 0, size).x_stride;
+}
+
+static bool possible(const struct lines_plan *p, const struct geometry *g, int64_t size)
+{
+    return g->w.stride <= LINES_MAX_PHASES && g->h.in > 0 && g->w.in > 0 && g->h.out > 0 &&
+           g->w.out > 0 && p->span <= RING_BYTES && row_lines(p) <= RING_BYTES &&
+           most_positions(p, size) >= 2 * p->lanes;
+}
+
+/*
+ * Multiplications of vectors for an image, and what else takes as long. Lines pay for loads that
+ * few rows share, for bringing in x (a copy, or a transposition) and for interleaving.
+ */
+static int64_t lines_cost(const struct lines_plan *p, int64_t size)
+{
+    const struct line_cuts cuts = cut_positions(p, 0, size);
+    const int64_t taps = p->h.kernel * p->w.kernel, rows = p->h.kernel * p->filters;
+    const int64_t vectors = p->h.in * cuts.vectors * cuts.segments / cuts.images;
+    const int64_t products = vectors * taps * p->filters * p->channels;
+    const int64_t bring = (p->channels_first ? 4 : 8) * vectors * p->channels;
+    const int64_t store = 6 * p->h.out * p->w.out * p->filters / p->lanes;
+    return products * 23 / 20 + products / lesser(rows, 4) + bring + store;
+}
+
+/* Wide tiles fill vectors with filters, dot tiles reduce what they hold for every output; either
+ * transposes channels_first tensors. */
+static int64_t gather_cost(const struct lines_plan *p, const struct gather_plan *gather)
+{
+    const int64_t outputs = p->h.out * p->w.out * p->filters, pixels = p->h.in * p->w.in;
+    const int64_t products = p->h.kernel * p->w.kernel * pixels * p->channels;
+    const int64_t moved = p->channels_first ? (pixels * p->channels + outputs) / 4 : 0;
+    const int64_t dot = 4 * products * p->filters / p->lanes + 8 * outputs,
+                  wide = products * ceil_div(p->filters, p->lanes) * 11 / 10;
+    return moved + (gather->dot ? dot : wide);
+}
+
+void convti_plan_lines(struct lines_plan *p, const struct geometry *g,
+                       const struct gather_plan *gather, const struct tile_sizes *tiles,
+                       size_t real_size)
+{
+    int64_t size = (int64_t)real_size;
+    *p = (struct lines_plan){.h = g->h,
+                             .w = g->w,
+                             .channels = g->channels,
+                             .filters = g->filters,
+                             .channels_first = g->channels_first,
+                             .phases = lesser(g->w.stride, g->w.out),
+                             .positions = ceil_div(g->w.out, g->w.stride),
+                             .lanes = tiles->lanes};
+    int64_t reach;
+    if (__builtin_mul_overflow(g->h.kernel - 1, g->h.dilation, &reach)) return;
+    p->span = reach + 1;
+    p->shift_step = shift_step(&p->w);
+    if (!possible(p, g, size)) return;
+    make_groups(p);
+    p->chosen = p->high - p->low <= MOST_SHIFTS && lines_cost(p, size) < gather_cost(p, gather);
+}
