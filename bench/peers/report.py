@@ -221,9 +221,9 @@ def picture(part):
     for i, name in enumerate(COLOURS):
         out.append(f'<rect class="{name}" x="{LEFT + 110 * i}" y="16" width="12" height="12"/>'
                    f'<text x="{LEFT + 18 + 110 * i}" y="26">{name}</text>')
-    x = LEFT + 110 * len(COLOURS)
+    x, peak = LEFT + 110 * len(COLOURS), f'{count(part["threads"], "thread")}, {part["peak_gflops"]:.0f} GFLOP/s'
     out.append(f'<path class="roof" d="M{x} 22 h14"/><text x="{x + 20}" y="26">roofline; useful flops, shares of the FMA '
-               f'peak of {count(part["threads"], "thread")}, {part["peak_gflops"]:.0f} GFLOP/s; best format of each peer</text>')
+               f"peak of {peak}; best format of each peer</text>")
     for i, name in enumerate(PASSES):
         out += panel(part, name, TOP + i * (PANEL + BOTTOM))
     return "\n".join(out + ["</svg>", ""])
