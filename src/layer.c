@@ -31,9 +31,9 @@ bool convti_needs_dz(const struct convt_layer *l)
            l->cfg.activity_regularizer.kind != CONVT_NO_REGULARIZER || l->geometry.channels_first;
 }
 
-/* Less than the first is done before a second thread has come; the second is what an element of z
- * costs beside its sum, roughly. */
-static const double region_flops = 1 << 20, element_flops = 16;
+/* Below the first a pass is done before a second thread is of use; the second is what an element
+ * of z costs beside its sum, roughly. */
+static const double region_flops = 4 << 20, element_flops = 16;
 
 int convti_threads(const struct convt_layer *l, int64_t n)
 {
