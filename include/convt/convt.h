@@ -269,8 +269,12 @@ CONVT_API convt_status convt_layer_create(convt_layer **layer, const convt_confi
 /* Releases the arena. NULL is accepted. */
 CONVT_API void convt_layer_destroy(convt_layer *layer);
 
-/* Bytes that convt_layer_create(cfg) asks of the allocator, in its one call; 0 where it would
- * refuse cfg, and *err (may be NULL) says why. Allocates nothing. */
+/*
+ * Bytes that convt_layer_create(cfg) asks of the allocator, in its one call; 0 where it would
+ * refuse cfg, and *err (may be NULL) says why. Allocates nothing. At most: parameters and
+ * gradients, packed weights for forward and dx, one tensor like z of a full batch, and 2 MiB for
+ * each thread (more where a single row of x exceeds 1 MiB, or filters are more than 512).
+ */
 CONVT_API size_t convt_layer_memory(const convt_config *cfg, convt_error *err);
 
 /* The shape of y for a config, without creating a layer. */
