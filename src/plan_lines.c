@@ -84,14 +84,16 @@ static int64_t vectors_of(const struct lines_plan *p, const struct line_cuts *cu
     return images > 0 ? ceil_div((images - 1) * cuts->pitch + p->positions, p->lanes) : 0;
 }
 
-/* Images side by side such that the fewest vectors are empty: of endlessly many, then of n. */
+/* Images side by side such that the fewest vectors are empty: of endlessly many, then of n. Two
+ * vectors, which share broadcasts, are better than one. */
 static void join_images(struct line_cuts *cuts, const struct lines_plan *p, int64_t n, int64_t most)
 {
     int64_t limit = 1, least = INT64_MAX;
     for (int64_t images = 1; images <= LEAST_ITEMS; images++) {
         const int64_t vectors = vectors_of(p, cuts, images);
         if (images > 1 && vectors * p->lanes > most) break;
-        if (vectors * limit < vectors_of(p, cuts, limit) * images) limit = images;
+        const int64_t now = vectors * limit, before = vectors_of(p, cuts, limit) * images;
+        if (now < before || (now == before && vectors <= 2)) limit = images;
     }
     cuts->images = limit;
     for (int64_t images = 1; images <= lesser(limit, n); images++) {

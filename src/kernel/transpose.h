@@ -29,28 +29,22 @@ INLINE piece load_piece(const real *p)
     return *(const loose_piece *)p;
 }
 
-#if CONVT_VECTOR_BYTES > 16
-#if CONVT_REAL == 32
-#define PAIR 0, 1, 2, 3, 4, 5, 6, 7
-#define QUARTET PAIR, 8, 9, 10, 11, 12, 13, 14, 15
-#else
-#define PAIR 0, 1, 2, 3
-#define QUARTET PAIR, 4, 5, 6, 7
-#endif
-#endif
-
-/* The pieces at from + row[0], row[1], .. side by side. */
+/* The pieces at from + row[0], row[1], .. side by side. As elements of 128 bits, of which gcc makes
+ * insertions from memory; of joined vectors it makes shuffles. */
 INLINE vec join_pieces(const real *from, const int64_t row[PIECES])
 {
 #if CONVT_VECTOR_BYTES == 16
     return load_piece(from + row[0]);
-#elif CONVT_VECTOR_BYTES == 32
-    return __builtin_shufflevector(load_piece(from + row[0]), load_piece(from + row[1]), PAIR);
 #else
-    return __builtin_shufflevector(
-        __builtin_shufflevector(load_piece(from + row[0]), load_piece(from + row[1]), PAIR),
-        __builtin_shufflevector(load_piece(from + row[2]), load_piece(from + row[3]), PAIR),
-        QUARTET);
+    __extension__ typedef __int128 loose __attribute__((aligned(sizeof(real)), may_alias));
+    __extension__ typedef __int128 pieces __attribute__((vector_size(CONVT_VECTOR_BYTES)));
+#define AT(q) (*(const loose *)(from + row[q]))
+#if CONVT_VECTOR_BYTES == 32
+    return (vec)(pieces){AT(0), AT(1)};
+#else
+    return (vec)(pieces){AT(0), AT(1), AT(2), AT(3)};
+#endif
+#undef AT
 #endif
 }
 

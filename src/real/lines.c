@@ -55,9 +55,14 @@ static int64_t row_size(const struct item *it)
 
 static void fill_fresh(const struct item *it)
 {
-    const int64_t stride = it->cuts->stride, filters = it->plan->filters, size = row_size(it);
-    const real *bias = it->call->bias;
-    for (int64_t i = 0; i < size; i++) it->fresh[i] = bias ? bias[i / stride % filters] : 0;
+    const struct lines_plan *p = it->plan;
+    const int64_t stride = it->cuts->stride;
+    real *line = it->fresh;
+    for (int64_t b = 0; b < p->phases; b++)
+        for (int64_t f = 0; f < p->filters; f++, line += stride) {
+            const real bias = it->call->bias ? it->call->bias[f] : 0;
+            for (int64_t q = 0; q < stride; q++) line[q] = bias;
+        }
 }
 
 static void open_row(struct item *it)
