@@ -45,7 +45,7 @@ static void explain_layer(struct page *page, const struct convt_layer *l)
         l->cfg.dtype == CONVT_FLOAT64 ? "float64" : "float32",
         g->channels_first ? "channels first" : "channels last");
     say(page, "kernels: %s, vectors of %d, register tiles of up to %d rows x %d vectors\n", l->isa,
-        tiles->lanes, tiles->rows[tiles->vectors], tiles->vectors);
+        tiles->lanes, tiles->gemm_rows[tiles->vectors], tiles->vectors);
 }
 
 /* ---- gather: forward and dx ------------------------------------------------------------------ */
@@ -109,16 +109,27 @@ static void explain_lines(struct page *page, const struct convt_layer *l)
 static void explain_outer(struct page *page, const struct convt_layer *l)
 {
     const struct outer_plan *p = &l->outer;
-    const int64_t parts = convti_outer_parts(p, &l->geometry, l->cfg.max_batch);
-    say(page,
-        "dw: outer products with channels in vector lanes; tiles of %lld %s x %lld vectors, over "
-        "chunks of %lld row%s of x, %s; %lld part%s x %lld task%s\n",
-        (long long)p->rows,
-        p->padded ? "(tap, filter) pairs, because filters are few, over a padded copy of dz"
-                  : "filters of a tap",
-        (long long)p->vectors, (long long)p->chunk_rows, plural(p->chunk_rows),
+    const int64_t parts = convti_outer_parts(p, &l->geometry, l->cfg.max_batch),
+                  tasks = p->stretches * p->blocks;
+    if (p->swapped)
+        say(page,
+            "dw: outer products with the filters of a kernel row's taps in vector lanes, because "
+            "channels fill no vectors; tiles of %lld channels x %lld vectors",
+            (long long)p->rows, (long long)p->vectors);
+    else if (p->copied)
+        say(page,
+            "dw: outer products with channels in vector lanes; filters are few, so tiles are the "
+            "taps of %lld kernel row%s x up to %lld vectors, over a padded copy of dz",
+            (long long)p->together, plural(p->together), (long long)p->vectors);
+    else
+        say(page,
+            "dw: outer products with channels in vector lanes; tiles of up to %lld filters of a "
+            "tap x %lld vectors, dz packed once for the tiles of a tap",
+            (long long)p->rows, (long long)p->vectors);
+    say(page, "; chunks of %lld row%s of x, %s; %lld part%s x %lld task%s\n",
+        (long long)p->chunk_rows, plural(p->chunk_rows),
         p->in_place ? "read in place" : "packed once for all tiles", (long long)parts,
-        plural(parts), (long long)p->tasks, plural(p->tasks));
+        plural(parts), (long long)tasks, plural(tasks));
 }
 
 /* ---- sweep: dz and db ------------------------------------------------------------------------ */

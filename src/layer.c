@@ -83,12 +83,12 @@ static void lay_buffers(struct layout *at, const struct convt_layer *l)
         at->size.overflow = true;
         return;
     }
-    int64_t parts = convti_outer_parts(&l->outer, g, l->cfg.max_batch);
     /* Forward keeps z there where y is too small for it. */
     at->dz = convti_size_add(&at->size,
                              (train && convti_needs_dz(l)) || g->inputs > 1 ? outputs : 0, real);
     at->dy_copy = convti_size_add(&at->size, train && custom ? outputs / g->inputs : 0, real);
-    at->dw_parts = convti_size_add(&at->size, train && parts > 1 ? parts * g->w_size : 0, real);
+    at->dw_parts = convti_size_add(
+        &at->size, train ? convti_outer_parts_size(&l->outer, g, l->cfg.max_batch) : 0, real);
     at->db_parts = convti_size_add(
         &at->size, train ? convti_sweep_bound(g, l->cfg.max_batch) * g->filters : 0, real);
     at->scratch_stride = (l->ops->scratch(l) + CONVTI_ALIGNMENT - 1) / CONVTI_ALIGNMENT *
@@ -105,7 +105,7 @@ static convt_status plan_shapes(struct convt_layer *l, convt_error *err)
     convti_plan_gather_forward(&l->forward, &l->geometry, tiles, l->ops->real_size);
     convti_plan_gather_backward(&l->backward, &l->geometry, tiles, l->ops->real_size);
     convti_plan_lines(&l->lines, &l->geometry, &l->forward, tiles, l->ops->real_size);
-    convti_plan_outer(&l->outer, &l->geometry, tiles);
+    convti_plan_outer(&l->outer, &l->geometry, tiles, l->ops->real_size);
     return CONVT_OK;
 }
 

@@ -127,30 +127,53 @@ int64_t convti_line_x_bound(const struct lines_plan *plan, size_t real_size);
 /*
  * outer: dw[t, f, c] = sum over pixels (n, i) of dz[n, o(i, t), f] * x[n, i, c]
  *
- * Vector lanes run over c; the rows of a tile are filters of one tap, or, where filters are few,
- * (tap, filter) pairs over a zero-padded copy of dz. Pixels are cut into chunks of whole rows of x,
- * chunks into parts with sums of their own that are added in order; a task is a part and a group of
- * rows.
+ * A window is what is contiguous in a row of dz for one pixel of x: the filters of `span` taps. A
+ * tile meets a window, or windows of several kernel rows, with channels: either channels lie in
+ * vector lanes and the elements of the window are its rows, or, swapped, the other way round. Whole
+ * tiles: an item is a stretch of a window, a strip one of channels.
+ *
+ * Pixels are cut into chunks of rows of x, or pieces of one; chunks into parts with sums of their
+ * own that are added in order. A task is a part, a block of strips and a stretch of items.
  */
 struct outer_plan {
-    bool padded;   /* rows are (tap, filter) pairs over padded dz */
-    bool in_place; /* too few tiles share x to pay for packing it */
+    bool swapped;  /* lanes run over the window */
+    bool copied;   /* windows that leave the output are read from copies with zeros around */
+    bool in_place; /* x is not packed */
     int64_t lanes;
-    int64_t vectors;      /* of a full tile */
-    int64_t rows;         /* of a full tile */
-    int64_t row_groups;   /* tiles that cover the filters of a tap, or all pairs */
-    int64_t items;        /* row groups over all taps */
-    int64_t task_items;   /* items of a task: what shares a chunk in the cache */
-    int64_t tasks;        /* a part has this many */
-    int64_t chunk_rows;   /* rows of x in a chunk */
-    int64_t pad_h, pad_w; /* rows and pixels of the padded copy of dz for one chunk */
+    int64_t vectors, rows; /* of a full tile; rows of each group */
+    int64_t together;      /* kernel rows of a tile: its groups */
+    int64_t span, bands;   /* taps of a window, windows of a kernel row */
+    int64_t window;        /* elements */
+    int64_t window_vectors, channel_vectors;
+    int64_t cuts_of_window; /* items of a window */
+    int64_t items;
+    int64_t strips, blocks, stretches;
+    int64_t chunk_rows, row_cuts;
+    int64_t left, right; /* pixels at either end of a row whose windows are copied */
+    int64_t copy_rows;   /* of dz for one chunk, at most */
+    int64_t copy_size;   /* elements of one of them, at most */
 };
 
 void convti_plan_outer(struct outer_plan *plan, const struct geometry *g,
-                       const struct tile_sizes *tiles);
+                       const struct tile_sizes *tiles, size_t real_size);
 
 /* Parts for a batch of n: enough tasks for many threads, few enough partial sums. At least 1. */
 int64_t convti_outer_parts(const struct outer_plan *plan, const struct geometry *g, int64_t n);
+
+/* Elements of one part's sums; of all parts: 0 where dw itself is the sum. */
+int64_t convti_outer_sums(const struct outer_plan *plan, const struct geometry *g);
+int64_t convti_outer_parts_size(const struct outer_plan *plan, const struct geometry *g, int64_t n);
+
+int64_t convti_outer_chunks(const struct outer_plan *plan, const struct geometry *g, int64_t n);
+
+/* Elements of the part of a padded row of dz that the windows of neighbouring pixels reach. */
+int64_t convti_outer_piece(const struct outer_plan *plan, const struct geometry *g, int64_t pixels);
+
+/* Pixels of an axis that tap t maps inside the output; may be empty, even inverted. */
+struct pixels {
+    int64_t begin, end;
+};
+struct pixels convti_valid_pixels(const struct axis *axis, int64_t t);
 
 /* The sweep that makes dz and db: pixels of a block, and of a step within it. */
 struct sweep_plan {

@@ -1,52 +1,200 @@
 /*
- * Outer: choice of formulation and of cuts, by shape.
+ * Outer: choice of formulation, tile and cuts, by shape.
+ *
+ * Three formulations compete by what their inner loops cost:
+ *
+ *     taps     lanes: channels, rows: filters of one tap; pixels outside the output are left out
+ *     windows  lanes: channels, rows: the filters of a kernel row's taps, which are contiguous
+ *              without dilation, or of several kernel rows; for few filters
+ *     swapped  lanes: the window, rows: channels; for channels that fill no vectors
+ *
+ * The last two read zeros where a window leaves the output.
  */
 #include "plan.h"
 
 #include "integer.h"
 
 enum {
-    CHUNK_PIXELS = 128,       /* pixels of x whose sums stay in registers, at most */
-    CHUNK_BYTES = 128 << 10,  /* packed x of a chunk: stays in L2 */
-    LEAST_PIXELS = 32,        /* below, adding up tiles costs more than the cache gives */
-    PADDED_BYTES = 256 << 10, /* the padded copy of dz for a chunk: stays in L2 */
-    TASK_ITEMS = 12,          /* tiles' worth of rows that share a packed chunk */
-    LEAST_SHARING = 4,        /* tiles that pay for packing x */
-    MOST_PARTS = 16,          /* sums of dw side by side, where one has too few tiles */
-    PART_BYTES = 1 << 20      /* partial sums of dw, all parts together */
+    PANEL_BYTES = 16 << 10,  /* x of a chunk for one tile: stays in L1, beside dz */
+    MOST_PIXELS = 512,       /* of a chunk; more gains nothing */
+    SHARED_PIXELS = 256,     /* of a chunk that is packed */
+    BLOCK_BYTES = 256 << 10, /* packed x of a chunk for one task: stays in L2 */
+    COPY_BYTES = 128 << 10,  /* copies of dz for a chunk: stay in L2 */
+    SUMS_BYTES = 512 << 10,  /* dw of a task: stays in L2 */
+    LEAST_SHARING = 4,       /* tiles that pay for packing x */
+    SHARING_ROWS = 256,      /* of dw, in a task: what a visit of x is worth */
+    MOST_TASKS = 32,         /* of a part; more balance no better */
+    MOST_PARTS = 16,         /* sums of dw side by side, where one has too few tasks */
+    PART_BYTES = 1 << 20     /* partial sums of dw, all parts together */
 };
 
-void convti_plan_outer(struct outer_plan *p, const struct geometry *g,
-                       const struct tile_sizes *tiles)
-{
-    int64_t vectors = ceil_div(g->channels, tiles->lanes);
-    p->lanes = tiles->lanes;
-    p->vectors = lesser(vectors, tiles->vectors);
-    p->rows = tiles->rows[p->vectors];
-    p->padded = g->filters < p->rows;
-    p->row_groups = ceil_div(p->padded ? g->taps * g->filters : g->filters, p->rows);
-    p->items = p->padded ? p->row_groups : p->row_groups * g->taps;
-    p->task_items = p->padded ? p->items : TASK_ITEMS;
-    p->tasks = ceil_div(p->items, p->task_items);
-    p->in_place = !g->channels_first && g->channels % tiles->lanes == 0 &&
-                  lesser(p->items, p->task_items) < LEAST_SHARING;
-    int64_t pixels = lesser(greater(CHUNK_BYTES / (g->channels * 4), LEAST_PIXELS), CHUNK_PIXELS);
-    p->chunk_rows = greater(pixels / g->w.in, 1);
+/* dz in place instead of packed, and sums that are transposed in the end. */
+static const double SWAP_COST = 1.15;
 
-    p->pad_w = (g->w.in - 1) * g->w.stride + (g->w.kernel - 1) * g->w.dilation + 1;
-    if (p->padded) {
-        int64_t row = p->pad_w * g->filters * 8, extra = (g->h.kernel - 1) * g->h.dilation + 1;
-        int64_t fit = greater((PADDED_BYTES / row - extra) / g->h.stride + 1, 1);
-        p->chunk_rows = lesser(fit, g->h.in);
-        p->pad_h = (p->chunk_rows - 1) * g->h.stride + extra;
+enum formulation { TAPS, WINDOWS, SWAPPED, FORMULATIONS };
+
+struct pixels convti_valid_pixels(const struct axis *a, int64_t t)
+{
+    int64_t shift = t * a->dilation - a->crop;
+    return (struct pixels){ceil_div(-shift, a->stride),
+                           lesser(ceil_div(a->out - shift, a->stride), a->in)};
+}
+
+/* (tap, pixel) pairs of an axis that meet the output, roughly: all but a triangle at either end. */
+static double pairs_inside(const struct axis *a)
+{
+    double s = (double)a->stride, d = (double)a->dilation, all = (double)a->kernel * (double)a->in;
+    double before = (double)a->crop,
+           behind = (double)(a->in - 1) * s + (double)(a->kernel - 1) * d - before - (double)a->out;
+    behind = behind + 1 > 0 ? behind + 1 : 0;
+    double lost = (before * (before + s) + behind * (behind + s)) / (2 * s * d);
+    return lost < all ? all - lost : 0;
+}
+
+int64_t convti_outer_piece(const struct outer_plan *p, const struct geometry *g, int64_t pixels)
+{
+    if (pixels == 0) return 0;
+    int64_t reach = (pixels - 1) * g->w.stride + (g->w.kernel - 1) * g->w.dilation + 1;
+    return reach * g->filters + (p->swapped ? p->window_vectors * p->lanes - p->window : 0);
+}
+
+/* Half cycles a pixel of the tiles that cover rows x vectors: multiply-adds, two a cycle, or loads
+ * where a tile is too small to hide them, one a cycle as they come; and the turn of the loop. */
+static double tiles_cost(int64_t rows, int64_t row_tiles, int64_t vectors, int64_t panels)
+{
+    double tiles = (double)row_tiles * (double)panels, sums = (double)rows * (double)vectors,
+           loads = (double)rows * (double)panels + (double)row_tiles * (double)vectors;
+    return (sums > 2 * loads ? sums : 2 * loads) + tiles;
+}
+
+/* Windows that leave the output, or that a vector's tail leads beyond it. */
+static void plan_edges(struct outer_plan *p, const struct geometry *g)
+{
+    const struct axis *w = &g->w;
+    p->left = w->in;
+    if (!p->swapped) return;
+    int64_t tail = ceil_div(p->window_vectors * p->lanes - p->window, g->filters),
+            last = w->out - 1 - tail + w->crop - (w->kernel - 1) * w->dilation;
+    p->left = lesser(ceil_div(w->crop, w->stride), w->in);
+    p->right = w->in - lesser(greater(last >= 0 ? last / w->stride + 1 : 0, p->left), w->in);
+}
+
+/* Half cycles of an image, beside what every formulation costs; negative: not possible. */
+static double fill_in(struct outer_plan *p, const struct geometry *g,
+                      const struct tile_sizes *tiles, enum formulation formulation,
+                      int64_t together, int64_t vectors)
+{
+    bool wide = formulation != TAPS && g->w.dilation == 1;
+    *p = (struct outer_plan){.lanes = tiles->lanes,
+                             .swapped = formulation == SWAPPED,
+                             .copied = formulation != TAPS,
+                             .together = together,
+                             .span = wide ? g->w.kernel : 1,
+                             .bands = wide ? 1 : g->w.kernel};
+    p->window = p->span * g->filters;
+    p->window_vectors = ceil_div(p->window, p->lanes);
+    p->channel_vectors = ceil_div(g->channels, p->lanes);
+    int64_t rows = p->swapped ? g->channels : p->window,
+            across = p->swapped ? p->window_vectors : p->channel_vectors,
+            panels = ceil_div(across, vectors);
+    p->vectors = ceil_div(across, panels);
+    p->rows = tiles->outer_rows[together][p->vectors];
+    if (p->rows == 0 || together > g->h.kernel) return -1;
+    int64_t row_tiles = ceil_div(rows, p->rows);
+    if (together > 1 && (formulation != WINDOWS || row_tiles > 1)) return -1;
+    if (formulation == WINDOWS && g->filters >= p->rows) return -1;
+    p->cuts_of_window = p->swapped ? panels : row_tiles;
+    p->strips = p->swapped ? row_tiles : panels;
+    p->items = ceil_div(g->h.kernel, together) * p->bands * p->cuts_of_window;
+
+    double each = tiles_cost(rows * together, row_tiles, across, panels) / (double)together;
+    double high = together > 1 ? (double)g->h.kernel * (double)g->h.in : pairs_inside(&g->h);
+    double weights = (double)g->w_size / (double)p->lanes;
+    if (formulation == TAPS) return high * pairs_inside(&g->w) * each;
+    plan_edges(p, g);
+    double copies = (double)convti_outer_piece(p, g, p->left) +
+                    (double)convti_outer_piece(p, g, p->right);
+    double cost = high * (double)(g->w.in * p->bands) * each +
+                  (double)g->h.in * (double)g->h.stride * (copies / (double)p->lanes * 4 + 60);
+    return p->swapped ? SWAP_COST * cost + weights * 8 : cost;
+}
+
+/* Rows of x, or pieces of one, whose x and copies of dz stay in the caches. False: no such. */
+static bool plan_chunks(struct outer_plan *p, const struct geometry *g, size_t real_size)
+{
+    int64_t real = (int64_t)real_size, tiles = p->swapped ? p->strips : p->items;
+    int64_t panel = p->swapped ? p->lanes * p->vectors : lesser(p->vectors * p->lanes, g->channels);
+    int64_t pixels = tiles == 1 ? MOST_PIXELS : lesser(PANEL_BYTES / (panel * real), MOST_PIXELS);
+    if (!p->in_place) pixels = lesser(pixels, SHARED_PIXELS);
+    p->row_cuts = ceil_div(g->w.in, pixels + pixels / 2);
+    p->chunk_rows = greater((pixels + g->w.in / 2) / g->w.in, 1);
+    if (!p->copied) return true;
+    int64_t most = ceil_div(g->w.in, p->row_cuts), reach = (g->h.kernel - 1) * g->h.dilation + 1;
+    p->copy_size = convti_outer_piece(p, g, lesser(p->left, most)) +
+                   convti_outer_piece(p, g, lesser(p->right, most));
+    for (;; p->chunk_rows--) {
+        int64_t images = ceil_div(p->chunk_rows - 1, g->h.in) + 1;
+        p->copy_rows = (p->chunk_rows - images) * g->h.stride + images * reach;
+        if ((double)p->copy_rows * (double)p->copy_size * (double)real <= COPY_BYTES) return true;
+        if (p->chunk_rows == 1) return false;
     }
+}
+
+static void plan_tasks(struct outer_plan *p, const struct geometry *g, size_t real_size)
+{
+    int64_t pixels = p->chunk_rows * ceil_div(g->w.in, p->row_cuts), real = (int64_t)real_size;
+    int64_t channels = greater(BLOCK_BYTES / (pixels * real), 1);
+    p->blocks = lesser(ceil_div(g->channels, channels), p->strips);
+    int64_t block = ceil_div(g->channels, p->blocks);
+    int64_t item = (p->swapped ? p->vectors * p->lanes : p->rows) * p->together * block * real;
+    int64_t most = greater(SUMS_BYTES / item, 1),
+            least = p->swapped ? p->cuts_of_window : ceil_div(SHARING_ROWS, p->rows);
+    int64_t each = greater(least, ceil_div(p->items * p->blocks, MOST_TASKS));
+    /* every task makes its own copies of dz */
+    if (p->copied && !p->swapped) each = p->items;
+    p->stretches = ceil_div(p->items, lesser(each, most));
+}
+
+void convti_plan_outer(struct outer_plan *plan, const struct geometry *g,
+                       const struct tile_sizes *tiles, size_t real_size)
+{
+    double least = -1;
+    for (int f = TAPS; f < FORMULATIONS; f++)
+        for (int together = 1; together <= OUTER_MAX_GROUPS; together++)
+            for (int vectors = 1; vectors <= tiles->vectors; vectors++) {
+                struct outer_plan p;
+                double cost = fill_in(&p, g, tiles, (enum formulation)f, together, vectors);
+                if (cost < 0 || (least >= 0 && cost >= least)) continue;
+                p.in_place = !g->channels_first &&
+                             (p.swapped || (g->channels % p.lanes == 0 &&
+                                            (p.strips == 1 || p.items < LEAST_SHARING)));
+                if (!plan_chunks(&p, g, real_size)) continue;
+                plan_tasks(&p, g, real_size);
+                *plan = p;
+                least = cost;
+            }
+}
+
+int64_t convti_outer_chunks(const struct outer_plan *p, const struct geometry *g, int64_t n)
+{
+    return ceil_div(n * g->h.in, p->chunk_rows) * p->row_cuts;
 }
 
 int64_t convti_outer_parts(const struct outer_plan *p, const struct geometry *g, int64_t n)
 {
-    int64_t chunks = p->padded ? n * ceil_div(g->h.in, p->chunk_rows)
-                               : ceil_div(n * g->h.in, p->chunk_rows);
-    int64_t wanted = p->tasks < MOST_PARTS ? ceil_div(MOST_PARTS, p->tasks) : 1;
-    int64_t affordable = greater(PART_BYTES / (g->w_size * 8), 1);
-    return greater(lesser(lesser(wanted, affordable), chunks), 1);
+    int64_t wanted = ceil_div(MOST_PARTS, p->stretches * p->blocks);
+    int64_t affordable = PART_BYTES / 8 / convti_outer_sums(p, g);
+    return greater(lesser(lesser(wanted, affordable), convti_outer_chunks(p, g, n)), 1);
+}
+
+int64_t convti_outer_sums(const struct outer_plan *p, const struct geometry *g)
+{
+    return p->swapped ? g->h.kernel * p->bands * g->channels * p->window_vectors * p->lanes
+                      : g->w_size;
+}
+
+int64_t convti_outer_parts_size(const struct outer_plan *p, const struct geometry *g, int64_t n)
+{
+    int64_t parts = convti_outer_parts(p, g, n);
+    return parts > 1 || p->swapped ? parts * convti_outer_sums(p, g) : 0;
 }

@@ -10,7 +10,7 @@
  *   lines (forward with few filters)
  *       line[r][p] += sum over shifts s and k of  w[s][k][r] * x[k][p + s * x_shift]
  *   outer (dw)
- *       out[r][j] (+)= sum over segments and i of  v[row[r] + i * vs] * u[column[j] + i * us]
+ *       out[g][r][j] (+)= sum over segments and i of  v[g * pitch + r + i * vs] * u[j + i * us]
  *
  * gather comes in two shapes: `gemm` holds the columns j in vector lanes (wide), `dot` holds k in
  * vector lanes and reduces once at the end (few columns). Every element is summed in the order of
@@ -31,10 +31,30 @@ struct activation_params {
 #include "convt/activations.def"
 };
 
+/* Memory that a kernel fetches for later, a line at every step; never read, so it may lie outside
+ * of any array. */
+struct far {
+    const real *from;
+    int64_t step;
+};
+
 /* A stretch of an outer product: count pixels, u advancing by us and v by vs elements each. */
 struct segment {
     const real *u, *v;
     int64_t count, us, vs;
+    struct far far[2];
+};
+
+/* One tile of an outer product: where it begins in every segment, and where its sums go. */
+struct outer_tile {
+    int64_t u, v;
+    int64_t pitch; /* in v, from one group of rows to the next */
+    int fetch;     /* which of a segment's far memories this tile fetches */
+    int64_t fetch_at;
+    real *out;
+    int64_t stride, group_stride; /* in out, between rows and between groups */
+    int64_t width;                /* elements of a row; what a tile has beyond is not stored */
+    bool add;                     /* to what out holds, else overwrite */
 };
 
 /* y = f(z), and dz = dy * f'(z, y); any arrays may be the same. */
@@ -82,10 +102,8 @@ typedef void gemm_kernel(const struct gather_block *block, int64_t first, int64_
 typedef void dot_kernel(const real *const a[], const struct run *runs, int64_t count, const real *b,
                         int64_t stride, const real *bias, real *c);
 
-/* row: an offset in v per row; column: an offset in u per vector; rows of out are `stride` apart
- * and are overwritten, or added to. */
-typedef void outer_kernel(const struct segment *segments, int64_t count, const int64_t *row,
-                          const int64_t *column, real *out, int64_t stride, bool add);
+typedef void outer_kernel(const struct segment *segments, int64_t count,
+                          const struct outer_tile *tile);
 
 /* to[c * to_stride + r] = from[r * from_stride + c]; the two do not overlap. */
 typedef void transpose_kernel(int64_t rows, int64_t columns, const real *from, int64_t from_stride,
@@ -116,12 +134,14 @@ typedef void copy_kernel(int64_t rows, int64_t count, const real *from, int64_t 
 
 struct kernels {
     struct tile_sizes tiles;
-    gemm_kernel *const (*gemm)[GEMM_MAX_ROWS + 1];     /* [vectors][rows] */
-    outer_kernel *const (*outer)[KERNEL_MAX_ROWS + 1]; /* [vectors][rows] */
-    dot_kernel *const *dot;                            /* [columns] */
-    line_kernel *const (*line)[LINE_MAX_ROWS + 1];     /* [vectors][rows] */
-    weave_kernel *const *weave;                        /* [lines] */
+    gemm_kernel *const (*gemm)[GEMM_MAX_ROWS + 1]; /* [vectors][rows] */
+    /* [groups][vectors][rows of a group] */
+    outer_kernel *const (*outer)[KERNEL_MAX_VECTORS + 1][OUTER_MAX_ROWS + 1];
+    dot_kernel *const *dot;                        /* [columns] */
+    line_kernel *const (*line)[LINE_MAX_ROWS + 1]; /* [vectors][rows] */
+    weave_kernel *const *weave;                    /* [lines] */
     copy_kernel *copy;
+    copy_kernel *copy_rows; /* with zeros behind a row up to whole vectors; rows far apart */
     activate_kernel *const *activate; /* [activation number], element by element */
     slope_kernel *const *slope;
     axis_value_kernel *const *axis_value; /* [activation number], those along an axis */

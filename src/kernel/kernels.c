@@ -7,6 +7,7 @@
  * the latency of two FMA units; more rows share a loaded vector, more vectors share a broadcast.
  * Sixteen registers: 6 x 2; thirty-two: 6 x 4.
  */
+#include "gather.h"
 #include "outer.h"
 
 #include <stdbool.h>
@@ -20,9 +21,6 @@
 
 enum { WIDE = CONVT_VECTOR_REGISTERS >= 32, DOTS = WIDE ? 24 : 12 };
 
-#define OUTER_ARGUMENTS                                                                       \
-    const struct segment *segments, int64_t count, const int64_t *row, const int64_t *column, \
-        real *out, int64_t stride, bool add
 #define DOT_ARGUMENTS                                                                            \
     const real *const a[], const struct run *runs, int64_t count, const real *b, int64_t stride, \
         const real *bias, real *c
@@ -32,11 +30,6 @@ enum { WIDE = CONVT_VECTOR_REGISTERS >= 32, DOTS = WIDE ? 24 : 12 };
                                         int64_t tiles)                               \
     {                                                                                \
         gemm(rows, vectors, b, first, tiles);                                        \
-    }
-#define OUTER(rows, vectors)                                                  \
-    static void outer_##rows##x##vectors(OUTER_ARGUMENTS)                     \
-    {                                                                         \
-        outer(rows, vectors, segments, count, row, column, out, stride, add); \
     }
 
 #define DOT(columns)                                                          \
@@ -54,17 +47,12 @@ enum { WIDE = CONVT_VECTOR_REGISTERS >= 32, DOTS = WIDE ? 24 : 12 };
     TILE(9, vectors) TILE(10, vectors) TILE(11, vectors) TILE(12, vectors)
 
 ROWS_TO_12(GEMM, 1)
-ROWS_TO_8(OUTER, 1)
 #if CONVT_VECTOR_REGISTERS >= 32
 ROWS_TO_12(GEMM, 2)
 ROWS_TO_8(GEMM, 3)
 ROWS_TO_6(GEMM, 4)
-ROWS_TO_8(OUTER, 2)
-ROWS_TO_6(OUTER, 3)
-ROWS_TO_6(OUTER, 4)
 #else
 ROWS_TO_6(GEMM, 2)
-ROWS_TO_6(OUTER, 2)
 #endif
 
 /* One column: as many rows as reduce to whole vectors; more columns: as many rows as registers
@@ -101,19 +89,62 @@ static gemm_kernel *const gemm_tiles[][GEMM_MAX_ROWS + 1] = {
 #endif
 };
 
-static outer_kernel *const outer_tiles[][KERNEL_MAX_ROWS + 1] = {
-    {NULL},
-    {ROWS_8(outer, 1)},
-#if CONVT_VECTOR_REGISTERS >= 32
-    {ROWS_8(outer, 2)},
-    {ROWS_6(outer, 3)},
-    {ROWS_6(outer, 4)},
-#else
-    {ROWS_6(outer, 2)},
-#endif
-};
-
 static dot_kernel *const dot_tiles[] = {NULL, dot_1, dot_2, dot_3, dot_4};
+
+/* ---- outer: groups x rows x vectors; sizes as the registers allow ---------------------------- */
+
+#define OUTER(groups, rows, vectors)                                                               \
+    static void outer_##groups##x##rows##x##vectors(const struct segment *segments, int64_t count, \
+                                                    const struct outer_tile *tile)                 \
+    {                                                                                              \
+        outer(groups, rows, vectors, segments, count, tile);                                       \
+    }
+#define OUTER_ENTRY(groups, rows, vectors) \
+    [groups][vectors][rows] = outer_##groups##x##rows##x##vectors,
+
+#define OUTER_1_TO_3(X, groups, vectors) \
+    X(groups, 1, vectors) X(groups, 2, vectors) X(groups, 3, vectors)
+#define OUTER_1_TO_6(X, vectors) \
+    OUTER_1_TO_3(X, 1, vectors) X(1, 4, vectors) X(1, 5, vectors) X(1, 6, vectors)
+#define OUTER_7_TO_12(X, vectors) \
+    X(1, 7, vectors)              \
+    X(1, 8, vectors) X(1, 9, vectors) X(1, 10, vectors) X(1, 11, vectors) X(1, 12, vectors)
+
+#if CONVT_VECTOR_REGISTERS >= 32
+#define OUTER_TILES(X)                                                                       \
+    OUTER_1_TO_6(X, 1)                                                                       \
+    OUTER_7_TO_12(X, 1)                                                                      \
+    X(1, 13, 1)                                                                              \
+    X(1, 14, 1)                                                                              \
+    OUTER_1_TO_6(X, 2) OUTER_7_TO_12(X, 2) OUTER_1_TO_6(X, 3) X(1, 7, 3) X(1, 8, 3)          \
+        OUTER_1_TO_6(X, 4) OUTER_1_TO_3(X, 2, 1) OUTER_1_TO_3(X, 2, 2) OUTER_1_TO_3(X, 2, 3) \
+            OUTER_1_TO_3(X, 2, 4) OUTER_1_TO_3(X, 3, 1) OUTER_1_TO_3(X, 3, 2) X(3, 1, 3)     \
+                X(3, 2, 3) X(3, 1, 4) X(3, 2, 4)
+#define OUTER_ROWS                               \
+    {                                            \
+        {0}, {0, 14, 12, 8, 6}, {0, 3, 3, 3, 3}, \
+        {                                        \
+            0, 3, 3, 2, 2                        \
+        }                                        \
+    }
+#else
+#define OUTER_TILES(X)  \
+    OUTER_1_TO_6(X, 1)  \
+    OUTER_7_TO_12(X, 1) \
+    OUTER_1_TO_6(X, 2)  \
+    OUTER_1_TO_3(X, 2, 1) OUTER_1_TO_3(X, 2, 2) OUTER_1_TO_3(X, 3, 1) X(3, 1, 2) X(3, 2, 2)
+#define OUTER_ROWS                  \
+    {                               \
+        {0}, {0, 12, 6}, {0, 3, 3}, \
+        {                           \
+            0, 3, 2                 \
+        }                           \
+    }
+#endif
+
+OUTER_TILES(OUTER)
+static outer_kernel *const outer_tiles[OUTER_MAX_GROUPS + 1][KERNEL_MAX_VECTORS + 1]
+                                      [OUTER_MAX_ROWS + 1] = {OUTER_TILES(OUTER_ENTRY)};
 
 #define TABLE_NAME(isa) CONVT_JOIN(CONVT_JOIN(convt_kernels_, isa), REAL_SUFFIX)
 
@@ -121,12 +152,13 @@ extern const struct kernels TABLE_NAME(CONVT_ISA_NAME);
 const struct kernels TABLE_NAME(CONVT_ISA_NAME) = {
     .tiles = {.lanes = LANES,
               .vectors = WIDE ? 4 : 2,
-              .rows = {0, 8, WIDE ? 8 : 6, 6, 6},
               .gemm_rows = {0, 12, WIDE ? 12 : 6, 8, 6},
               .dot_rows = {0, DOT_ROWS_1, DOT_ROWS_2, DOT_ROWS_3, DOT_ROWS_4},
-              .line_rows = LINE_ROWS},
+              .line_rows = LINE_ROWS,
+              .outer_rows = OUTER_ROWS},
     .gemm = gemm_tiles,
     .outer = outer_tiles,
+    .copy_rows = copy_rows,
     .dot = dot_tiles,
     .line = line_tiles,
     .weave = weave_table,

@@ -2,56 +2,62 @@
  * outer: dw[t, f, c] = sum over pixels (n, i) of dz[n, o(i, t), f] * x[n, i, c],   o = i * stride +
  * t * dilation - crop
  *
- * A task is a part of the pixels and some items (tiles' worth of rows). It walks its part chunk by
- * chunk: the chunk's x is packed once for all tiles, the rows of dz for each; a tile's sums stay in
- * registers over a chunk and are then added to dw. Pixels that a tap maps outside the output are
- * left out. With few filters, rows are (tap, filter) pairs instead, reading a copy of dz with zeros
- * around it.
+ * A task owns a block of dw: items (stretches of windows, plan.h) x strips of channels. It walks
+ * its part of the pixels chunk by chunk; a tile's sums stay in registers over a chunk and are then
+ * added to dw, or to the part's own sums. The pixels of a chunk are found as segments, which the
+ * tiles of a window share.
  */
 #include <string.h>
 
 #include "../integer.h"
 #include "passes.h"
 
-/* Copies go by blocks of constant size, which compile to a few moves. */
-enum { BLOCK = KERNEL_MAX_ROWS };
+/* A tensor beyond this is fetched a chunk ahead: it comes from further than L2. */
+enum { FAR_BYTES = 1 << 20 };
 
-/*
- * Memory of one task. x and the rows of dz are copied so that what a tile reads is contiguous: in
- * place, the pixels of a tensor with a power of two of channels fall into few cache sets and evict
- * one another.
- */
-struct desk {
-    /* [panel of channels][pixel of the chunk][channel of the panel], zeros behind the channels;
-     * unused where plan->in_place */
-    real *x;
-    real *dz;                 /* [pixel][BLOCK, one for each row of a tile], or the padded copy */
-    struct segment *segments; /* of one tap: [row of the chunk] */
-    int64_t *rows; /* offset in dz of every row of a tile, or of every (tap, filter) pair */
+/* Pixels of a chunk, `step` apart from `pixel` on, and what they meet of dz, `ds` apart. */
+struct stretch {
+    const real *dz;
+    int64_t pixel, count, step, ds;
+    struct far far; /* dz itself, where it was packed */
 };
 
-static int64_t panel_width(const struct outer_plan *p)
+/* Memory of one task. */
+struct desk {
+    real *x;      /* [strip][pixel of the chunk][channel of the strip], zeros behind the channels */
+    real *copies; /* rows of dz, as padded */
+    bool *copied; /* which of them are there */
+    real *dz;     /* of a window's pixels, where they lie far apart */
+    struct stretch *stretches; /* of one window */
+    struct segment *segments;  /* the same with one strip of x */
+};
+
+static int64_t dz_pitch(const struct outer_plan *p)
 {
-    return p->vectors * p->lanes;
+    return ceil_div(p->window, p->lanes) * p->lanes;
 }
 
 static size_t lay_desk(const struct outer_plan *p, const struct geometry *g, struct desk *desk,
                        void *memory)
 {
     convti_size size = {0};
-    int64_t pixels = p->chunk_rows * g->w.in,
-            channels = ceil_div(g->channels, panel_width(p)) * panel_width(p);
+    int64_t pixels = p->chunk_rows * ceil_div(g->w.in, p->row_cuts),
+            channels = (ceil_div(p->channel_vectors, p->blocks) + p->vectors) * p->lanes;
+    if (p->swapped) channels = ceil_div(g->channels, p->blocks) + p->rows;
     size_t x = convti_size_add(&size, p->in_place ? 0 : pixels * channels, sizeof(real));
-    size_t dz = convti_size_add(
-        &size, p->padded ? p->pad_h * p->pad_w * g->filters : pixels * BLOCK, sizeof(real));
-    size_t segments = convti_size_add(&size, p->chunk_rows, sizeof(struct segment));
-    size_t rows =
-        convti_size_add(&size, p->padded ? g->taps * g->filters : p->rows, sizeof(int64_t));
+    size_t copies = convti_size_add(&size, p->copy_rows * p->copy_size, sizeof(real));
+    size_t copied = convti_size_add(&size, p->copy_rows, sizeof(bool));
+    size_t dz = convti_size_add(&size, p->copied ? 0 : pixels * dz_pitch(p), sizeof(real));
+    size_t stretches = convti_size_add(&size, 3 * p->chunk_rows, sizeof(struct stretch));
+    size_t segments = convti_size_add(&size, 3 * p->chunk_rows, sizeof(struct segment));
     if (memory) {
         char *at = memory;
-        *desk = (struct desk){(real *)(void *)(at + x), (real *)(void *)(at + dz),
-                              (struct segment *)(void *)(at + segments),
-                              (int64_t *)(void *)(at + rows)};
+        *desk = (struct desk){(real *)(void *)(at + x),
+                              (real *)(void *)(at + copies),
+                              (bool *)(at + copied),
+                              (real *)(void *)(at + dz),
+                              (struct stretch *)(void *)(at + stretches),
+                              (struct segment *)(void *)(at + segments)};
     }
     return size.bytes;
 }
@@ -61,231 +67,428 @@ size_t FN(convti_outer_scratch)(const struct convt_layer *l)
     return lay_desk(&l->outer, &l->geometry, NULL, NULL);
 }
 
-static void copy(real *to, const real *from, int64_t count)
+/* ---- what a task works on -------------------------------------------------------------------- */
+
+/* Channels [c0, c1) of tiles: `vectors` vectors, or rows where roles are swapped. */
+struct strip {
+    int64_t c0, c1, vectors;
+};
+
+static struct strip find_strip(const struct outer_plan *p, const struct geometry *g, int64_t index)
 {
-    for (; count >= BLOCK; count -= BLOCK, to += BLOCK, from += BLOCK)
-        memcpy(to, from, BLOCK * sizeof(real));
-    for (; count > 0; count--) *to++ = *from++;
+    if (p->swapped)
+        return (struct strip){g->channels * index / p->strips,
+                              g->channels * (index + 1) / p->strips, 0};
+    int64_t v0 = p->channel_vectors * index / p->strips,
+            v1 = p->channel_vectors * (index + 1) / p->strips;
+    return (struct strip){v0 * p->lanes, lesser(v1 * p->lanes, g->channels), v1 - v0};
 }
 
-/* One row of x to the panels, from pixel `at` of the chunk on. */
-static void pack_row(const struct outer_call *call, real *panels, const real *from, int64_t at,
-                     int64_t pixels)
+/* Pixels: rows [row0, row1) of x, counted over all images, columns [j0, j1) of each. */
+struct chunk {
+    int64_t row0, row1, j0, j1;
+    /* columns [j0, a) and [b, j1) meet copies of dz, [a, b) dz itself */
+    int64_t a, b;
+    int64_t pitch;    /* of the copies */
+    int64_t th0, th1; /* the kernel rows of the task, whose rows of dz are copied */
+};
+
+static struct chunk find_chunk(const struct outer_call *call, int64_t index)
 {
     const struct geometry *g = call->geometry;
-    int64_t width = panel_width(call->plan), plane = g->h.in * g->w.in;
-    for (int64_t c0 = 0; c0 < g->channels; c0 += width) {
-        int64_t channels = lesser(width, g->channels - c0);
-        real *to = panels + c0 * pixels + at * width;
-        for (int64_t j = 0; j < g->w.in; j++, to += width) {
+    const struct outer_plan *p = call->plan;
+    struct chunk k = {.row0 = index / p->row_cuts * p->chunk_rows};
+    k.row1 = lesser(k.row0 + p->chunk_rows, call->n * g->h.in);
+    k.j0 = g->w.in * (index % p->row_cuts) / p->row_cuts;
+    k.j1 = g->w.in * (index % p->row_cuts + 1) / p->row_cuts;
+    k.a = lesser(greater(p->left, k.j0), k.j1);
+    k.b = lesser(greater(g->w.in - p->right, k.a), k.j1);
+    k.pitch = convti_outer_piece(p, g, k.a - k.j0) + convti_outer_piece(p, g, k.j1 - k.b);
+    return k;
+}
+
+/* A chunk's rows within one image: [i0, i1), with its first pixel in the chunk and its first row
+ * among the copies. */
+struct band {
+    int64_t n, i0, i1, pixel, copy;
+};
+
+static struct band first_band(const struct geometry *g, const struct chunk *k)
+{
+    struct band b = {.n = k->row0 / g->h.in, .i0 = k->row0 % g->h.in};
+    b.i1 = lesser(b.i0 + k->row1 - k->row0, g->h.in);
+    return b;
+}
+
+static bool next_band(const struct geometry *g, const struct chunk *k, struct band *b)
+{
+    int64_t done = b->n * g->h.in + b->i1;
+    if (done >= k->row1) return false;
+    int64_t rows = b->i1 - b->i0;
+    *b = (struct band){.n = b->n + 1,
+                       .i1 = lesser(k->row1 - done, g->h.in),
+                       .pixel = b->pixel + rows * (k->j1 - k->j0),
+                       .copy = b->copy + (rows - 1) * g->h.stride +
+                               (k->th1 - k->th0 - 1) * g->h.dilation + 1};
+    return true;
+}
+
+/* ---- x --------------------------------------------------------------------------------------- */
+
+/* A chunk of x as tiles read it: channel c of pixel k at x[k * stride + c]. */
+struct sight {
+    const real *x;
+    int64_t stride;
+};
+
+/* Channels [c0, c1) of a chunk, `width` a pixel. */
+static void pack_channels(const struct outer_call *call, const struct chunk *k, int64_t c0,
+                          int64_t c1, int64_t width, real *to)
+{
+    const struct geometry *g = call->geometry;
+    int64_t pixels = k->j1 - k->j0, channels = c1 - c0;
+    struct band b = first_band(g, k);
+    do
+        for (int64_t i = b.i0; i < b.i1; i++, to += pixels * width) {
+            const real *image = call->x + b.n * g->x_size;
+            int64_t at = i * g->w.in + k->j0;
             if (g->channels_first)
-                for (int64_t c = 0; c < channels; c++) to[c] = from[j + (c0 + c) * plane];
+                call->kernels->transpose(channels, pixels, image + c0 * g->h.in * g->w.in + at,
+                                         g->h.in * g->w.in, to, width);
             else
-                copy(to, from + j * g->channels + c0, channels);
-            for (int64_t c = channels; c < width; c++) to[c] = 0;
+                call->kernels->copy_rows(pixels, channels, image + at * g->channels + c0,
+                                         g->channels, to, width);
+            for (int64_t j = 0; g->channels_first && channels < width && j < pixels; j++)
+                memset(to + j * width + channels, 0, (size_t)(width - channels) * sizeof(real));
+        }
+    while (next_band(g, k, &b));
+}
+
+static int64_t strip_width(const struct outer_plan *p, const struct strip *s)
+{
+    return p->swapped ? s->c1 - s->c0 : s->vectors * p->lanes;
+}
+
+static void pack_strips(const struct outer_call *call, const struct chunk *k, int64_t strip0,
+                        int64_t strip1, real *to)
+{
+    int64_t pixels = (k->row1 - k->row0) * (k->j1 - k->j0);
+    for (int64_t i = strip0; i < strip1; i++) {
+        struct strip s = find_strip(call->plan, call->geometry, i);
+        int64_t width = strip_width(call->plan, &s);
+        pack_channels(call, k, s.c0, s.c1, width, to);
+        to += pixels * width;
+    }
+}
+
+static struct sight see_strip(const struct outer_call *call, const struct chunk *k,
+                              const real *packed, int64_t strip0, const struct strip *s)
+{
+    const struct geometry *g = call->geometry;
+    if (call->plan->in_place)
+        return (struct sight){call->x + (k->row0 * g->w.in + k->j0) * g->channels + s->c0,
+                              g->channels};
+    int64_t pixels = (k->row1 - k->row0) * (k->j1 - k->j0);
+    struct strip first = find_strip(call->plan, g, strip0);
+    return (struct sight){packed + (s->c0 - first.c0) * pixels, strip_width(call->plan, s)};
+}
+
+/* ---- dz -------------------------------------------------------------------------------------- */
+
+/* The part of a row of dz, or of a row outside (NULL), that `pixels` windows from column j on
+ * reach; zeros where that leaves the output. */
+static real *copy_piece(const struct outer_call *call, const real *row, int64_t j, int64_t pixels,
+                        real *to)
+{
+    const struct geometry *g = call->geometry;
+    int64_t size = convti_outer_piece(call->plan, g, pixels),
+            start = (j * g->w.stride - g->w.crop) * g->filters, end = g->w.out * g->filters;
+    int64_t low = lesser(greater(-start, 0), size), high = lesser(greater(end - start, low), size);
+    if (!row) high = low;
+    memset(to, 0, (size_t)low * sizeof(real));
+    if (high > low) memcpy(to + low, row + start + low, (size_t)(high - low) * sizeof(real));
+    memset(to + high, 0, (size_t)(size - high) * sizeof(real));
+    return to + size;
+}
+
+static const real *dz_row(const struct outer_call *call, int64_t n, int64_t oh)
+{
+    const struct geometry *g = call->geometry;
+    return call->dz + (n * g->h.out + oh) * g->w.out * g->filters;
+}
+
+static void copy_rows(const struct outer_call *call, const struct desk *desk, const struct chunk *k)
+{
+    const struct geometry *g = call->geometry;
+    memset(desk->copied, 0, (size_t)call->plan->copy_rows * sizeof(bool));
+    struct band b = first_band(g, k);
+    do
+        for (int64_t th = k->th0; th < k->th1; th++)
+            for (int64_t i = b.i0; i < b.i1; i++) {
+                int64_t at = b.copy + (i - b.i0) * g->h.stride + (th - k->th0) * g->h.dilation,
+                        oh = i * g->h.stride + th * g->h.dilation - g->h.crop;
+                if (desk->copied[at]) continue;
+                desk->copied[at] = true;
+                const real *row = oh >= 0 && oh < g->h.out ? dz_row(call, b.n, oh) : NULL;
+                real *to = copy_piece(call, row, k->j0, k->a - k->j0, desk->copies + at * k->pitch);
+                copy_piece(call, row, k->b, k->j1 - k->b, to);
+            }
+    while (next_band(g, k, &b));
+}
+
+/* ---- stretches ------------------------------------------------------------------------------- */
+
+/* Stretches of a window in the making; pixels next to one another are ds apart in dz. */
+struct trail {
+    struct stretch *stretches;
+    int64_t count, ds;
+};
+
+/* Appends a stretch of pixels, or lengthens the last one: also one of single pixels, so that narrow
+ * maps have long stretches, too. */
+static void append(struct trail *trail, int64_t pixel, const real *dz, int64_t count)
+{
+    if (count <= 0) return;
+    struct stretch *last = &trail->stretches[trail->count - 1];
+    if (trail->count > 0 && count == 1 && last->count == 1) {
+        last->step = pixel - last->pixel;
+        last->ds = dz - last->dz;
+    }
+    if (trail->count > 0 && pixel == last->pixel + last->count * last->step &&
+        dz == last->dz + last->count * last->ds &&
+        (count == 1 || (last->step == 1 && last->ds == trail->ds)))
+        last->count += count;
+    else
+        trail->stretches[trail->count++] =
+            (struct stretch){dz, pixel, count, 1, trail->ds, {NULL, 0}};
+}
+
+/* Where a tile's windows are: kernel rows [th, th + together), tap column tw on. */
+struct window {
+    int64_t th, tw, together;
+};
+
+static void append_row(const struct outer_call *call, const struct desk *desk,
+                       const struct chunk *k, const struct band *b, int64_t i, struct window w,
+                       struct pixels valid, struct trail *trail)
+{
+    const struct geometry *g = call->geometry;
+    int64_t oh = i * g->h.stride + w.th * g->h.dilation - g->h.crop;
+    if (oh + (w.together - 1) * g->h.dilation < 0 || oh >= g->h.out) return;
+    const real *row = dz_row(call, b->n, oh);
+    int64_t shift = w.tw * g->w.dilation - g->w.crop,
+            pixel = b->pixel + (i - b->i0) * (k->j1 - k->j0) - k->j0;
+    if (!call->plan->copied) {
+        append(trail, pixel + valid.begin, row + (valid.begin * g->w.stride + shift) * g->filters,
+               valid.end - valid.begin);
+        return;
+    }
+    int64_t at = b->copy + (i - b->i0) * g->h.stride + (w.th - k->th0) * g->h.dilation;
+    const real *copy = desk->copies + at * k->pitch + w.tw * g->w.dilation * g->filters;
+    append(trail, pixel + k->j0, copy, k->a - k->j0);
+    append(trail, pixel + k->a, row + (k->a * g->w.stride + shift) * g->filters, k->b - k->a);
+    append(trail, pixel + k->b, copy + convti_outer_piece(call->plan, g, k->a - k->j0),
+           k->j1 - k->b);
+}
+
+static int64_t find_stretches(const struct outer_call *call, const struct desk *desk,
+                              const struct chunk *k, struct window w)
+{
+    const struct geometry *g = call->geometry;
+    struct trail trail = {desk->stretches, 0, g->w.stride * g->filters};
+    struct pixels valid = convti_valid_pixels(&g->w, w.tw);
+    valid = (struct pixels){greater(valid.begin, k->j0), lesser(valid.end, k->j1)};
+    struct band b = first_band(g, k);
+    do
+        for (int64_t i = b.i0; i < b.i1; i++) append_row(call, desk, k, &b, i, w, valid, &trail);
+    while (next_band(g, k, &b));
+    return trail.count;
+}
+
+/* Elements [w0, w1) of the window at all its pixels, one behind another: in place they lie strides
+ * apart, where few cache sets hold them and nothing fetches them ahead. */
+static void pack_window(const struct outer_call *call, const struct desk *desk, int64_t count,
+                        int64_t w0, int64_t w1)
+{
+    int64_t pitch = dz_pitch(call->plan);
+    real *to = desk->dz;
+    for (struct stretch *s = desk->stretches; s < desk->stretches + count; s++) {
+        call->kernels->copy_rows(s->count, w1 - w0, s->dz + w0, s->ds, to, pitch);
+        s->far = (struct far){s->dz + w0, s->ds};
+        s->dz = to - w0;
+        s->ds = pitch;
+        to += s->count * pitch;
+    }
+}
+
+/* Elements from a pixel of x and of dz to what is worth fetching while it is used: the same pixel
+ * of the next chunk, or where x is read once, a few pixels on. */
+struct ahead {
+    const real *x; /* the chunk's first pixel in place, NULL where nothing is worth it */
+    int64_t x_ahead, dz_ahead;
+};
+
+static struct ahead look_ahead(const struct outer_call *call, const struct chunk *k)
+{
+    enum { NEAR = 32 };
+    const struct geometry *g = call->geometry;
+    const struct outer_plan *p = call->plan;
+    int64_t size = call->n * (g->x_size + g->z_size) * (int64_t)sizeof(real),
+            rows = k->row1 - k->row0, columns = k->j1 - k->j0;
+    if (size <= FAR_BYTES || g->channels_first || p->swapped) return (struct ahead){NULL, 0, 0};
+    struct ahead a = {.x = call->x + (k->row0 * g->w.in + k->j0) * g->channels};
+    a.x_ahead = (p->items == 1 ? NEAR : rows * columns) * g->channels;
+    a.dz_ahead = p->row_cuts > 1 ? columns * g->w.stride * g->filters
+                                 : rows * g->h.stride * g->w.out * g->filters;
+    return a;
+}
+
+/* The stretches with one strip of x, from channel c0 on. */
+static void aim(const struct outer_call *call, const struct desk *desk, int64_t count,
+                struct sight x, struct ahead ahead, int64_t c0)
+{
+    const int64_t channels = call->geometry->channels;
+    const bool swapped = call->plan->swapped;
+    for (int64_t i = 0; i < count; i++) {
+        const struct stretch *s = &desk->stretches[i];
+        const real *at = x.x + s->pixel * x.stride;
+        int64_t xs = s->step * x.stride;
+        struct far self = {at, xs}, dz = self, next = self;
+        if (ahead.x)
+            next = (struct far){ahead.x + s->pixel * channels + ahead.x_ahead + c0,
+                                s->step * channels};
+        if (ahead.x)
+            dz = s->far.from ? (struct far){s->far.from + ahead.dz_ahead, s->far.step} : next;
+        desk->segments[i] = swapped ? (struct segment){s->dz, at, s->count, s->ds, xs, {dz, next}}
+                                    : (struct segment){at, s->dz, s->count, xs, s->ds, {dz, next}};
+    }
+}
+
+/* ---- tiles ----------------------------------------------------------------------------------- */
+
+static struct window find_window(const struct outer_plan *p, const struct geometry *g, int64_t item)
+{
+    int64_t index = item / p->cuts_of_window, th = index / p->bands * p->together;
+    return (struct window){th, index % p->bands * p->span, lesser(p->together, g->h.kernel - th)};
+}
+
+static void run_tile(const struct outer_call *call, const struct segment *segments, int64_t count,
+                     int64_t item, struct strip s, struct outer_tile tile, real *sums)
+{
+    const struct geometry *g = call->geometry;
+    const struct outer_plan *p = call->plan;
+    struct window w = find_window(p, g, item);
+    int64_t cut = item % p->cuts_of_window, index = w.th * p->bands + w.tw / p->span;
+    int64_t length = p->swapped ? p->window_vectors : p->window,
+            w0 = length * cut / p->cuts_of_window, w1 = length * (cut + 1) / p->cuts_of_window;
+    if (p->swapped) {
+        tile.u = w0 * p->lanes;
+        tile.stride = p->window_vectors * p->lanes;
+        tile.width = (w1 - w0) * p->lanes;
+        tile.out = sums + (index * g->channels + s.c0) * tile.stride + tile.u;
+        call->kernels->outer[1][w1 - w0][s.c1 - s.c0](segments, count, &tile);
+    } else {
+        tile.v = w0;
+        tile.stride = g->channels;
+        tile.group_stride = p->bands * p->window * g->channels;
+        tile.width = s.c1 - s.c0;
+        tile.out = sums + (index * p->window + w0) * g->channels + s.c0;
+        call->kernels->outer[w.together][s.vectors][w1 - w0](segments, count, &tile);
+    }
+}
+
+struct task {
+    int64_t item0, item1, strip0, strip1, chunk0, chunk1;
+};
+
+/* One window's items [item0, item1): what they read of dz stays in the caches while strips pass, and
+ * a strip of x in L1 while items pass. */
+static void run_window(const struct outer_call *call, const struct desk *desk, struct task t,
+                       const struct chunk *k, bool add, real *sums)
+{
+    const struct geometry *g = call->geometry;
+    const struct outer_plan *p = call->plan;
+    struct window w = find_window(p, g, t.item0);
+    struct outer_tile tile = {.pitch = g->h.dilation * k->pitch, .add = add};
+    int64_t count = find_stretches(call, desk, k, w), cuts = p->cuts_of_window;
+    int64_t w0 = p->window * (t.item0 % cuts) / cuts,
+            w1 = p->window * ((t.item1 - 1) % cuts + 1) / cuts;
+    if (!p->copied) pack_window(call, desk, count, w0, w1);
+    const int64_t line = 64 / (int64_t)sizeof(real), lines = ceil_div(w1 - w0, line);
+    const struct ahead ahead = look_ahead(call, k);
+    int64_t fetched = 0;
+    for (int64_t i = t.strip0; i < t.strip1; i++) {
+        struct strip s = find_strip(p, g, i);
+        aim(call, desk, count, see_strip(call, k, desk->x, t.strip0, &s), ahead, s.c0);
+        for (int64_t item = t.item0; item < t.item1; item++, fetched++) {
+            tile.fetch = fetched >= lines;
+            tile.fetch_at = tile.fetch ? (item - t.item0) * line : fetched * line;
+            run_tile(call, desk->segments, count, item, s, tile, sums);
         }
     }
 }
 
-/* A chunk of x as tiles read it: in place, or packed. */
-struct chunk {
-    const real *x;
-    int64_t pixel_stride, panel_stride;
-};
-
-/* Rows [first, last) of x, counted over all images. */
-static struct chunk take_chunk(const struct outer_call *call, const struct desk *desk,
-                               int64_t first, int64_t last)
+static void run_chunk(const struct outer_call *call, const struct desk *desk, struct task t,
+                      const struct chunk *k, bool add, real *sums)
 {
-    const struct geometry *g = call->geometry;
-    int64_t width = panel_width(call->plan),
-            row_size = g->channels_first ? g->w.in : g->w.in * g->channels;
-    if (call->plan->in_place) return (struct chunk){call->x + first * row_size, g->channels, width};
-    for (int64_t row = first; row < last; row++)
-        pack_row(call, desk->x, call->x + row / g->h.in * g->x_size + row % g->h.in * row_size,
-                 (row - first) * g->w.in, (last - first) * g->w.in);
-    return (struct chunk){desk->x, width, (last - first) * g->w.in * width};
+    int64_t cuts = call->plan->cuts_of_window, last = t.item1;
+    for (; t.item0 < last; t.item0 = t.item1) {
+        t.item1 = lesser((t.item0 / cuts + 1) * cuts, last);
+        run_window(call, desk, t, k, add, sums);
+    }
 }
 
-/* One tile over all channels: rows of dw from `out` on. */
-static void run_tiles(const struct outer_call *call, const struct desk *desk, int64_t count,
-                      const struct chunk *chunk, const int64_t *offsets, int64_t rows, real *out,
-                      bool add)
+static void run_task(const struct outer_call *call, const struct desk *desk, struct task t,
+                     real *sums)
 {
-    int64_t lanes = call->plan->lanes, channels = call->geometry->channels,
-            width = panel_width(call->plan);
-    for (int64_t c0 = 0; c0 < channels; c0 += width) {
-        int64_t vectors = ceil_div(lesser(width, channels - c0), lanes), start[KERNEL_MAX_VECTORS];
-        outer_kernel *outer = call->kernels->outer[vectors][rows];
-        for (int64_t v = 0; v < vectors; v++)
-            start[v] = c0 / width * chunk->panel_stride + v * lanes;
-        if (c0 + vectors * lanes <= channels) {
-            outer(desk->segments, count, offsets, start, out + c0, channels, add);
+    const struct geometry *g = call->geometry;
+    const struct outer_plan *p = call->plan;
+    for (int64_t c = t.chunk0; c < t.chunk1; c++) {
+        struct chunk k = find_chunk(call, c);
+        struct window first = find_window(p, g, t.item0), last = find_window(p, g, t.item1 - 1);
+        k.th0 = first.th;
+        k.th1 = last.th + last.together;
+        if (!p->in_place) pack_strips(call, &k, t.strip0, t.strip1, desk->x);
+        if (p->copied) copy_rows(call, desk, &k);
+        run_chunk(call, desk, t, &k, c > t.chunk0, sums);
+    }
+}
+
+/* ---- sums of parts --------------------------------------------------------------------------- */
+
+enum { SUM_BLOCK = 64 };
+
+static void sum_parts(const struct outer_call *call, int64_t parts, int64_t size, int64_t at,
+                      int64_t count, real *sum)
+{
+    const real *part = call->parts + at;
+    memcpy(sum, part, (size_t)count * sizeof(real));
+    for (int64_t i = 1; i < parts; i++) {
+        part += size;
+        for (int64_t k = 0; k < count; k++) sum[k] += part[k];
+    }
+}
+
+/* Team. dw = the parts in order; swapped, they hold [window][channel][element]. */
+static void add_parts(const struct outer_call *call, int64_t parts)
+{
+    const struct geometry *g = call->geometry;
+    const struct outer_plan *p = call->plan;
+    int64_t size = convti_outer_sums(p, g), row = p->window_vectors * p->lanes;
+    int64_t length = p->swapped ? p->window : g->w_size, blocks = ceil_div(length, SUM_BLOCK),
+            windows = p->swapped ? g->h.kernel * p->bands : 1;
+    real sum[SUM_BLOCK];
+    const struct share own = convti_share(call->team, windows * blocks);
+    for (int64_t i = own.first; i < own.last; i++) {
+        int64_t at = i % blocks * SUM_BLOCK, count = lesser(SUM_BLOCK, length - at);
+        if (!p->swapped) {
+            sum_parts(call, parts, size, at, count, call->dw + at);
             continue;
         }
-        real tile[KERNEL_MAX_ROWS * KERNEL_MAX_VECTORS * KERNEL_MAX_LANES]
-            __attribute__((aligned(64)));
-        outer(desk->segments, count, offsets, start, tile, vectors * lanes, false);
-        for (int64_t r = 0; r < rows; r++)
-            for (int64_t c = c0; c < channels; c++) {
-                real sum = tile[r * vectors * lanes + c - c0];
-                out[r * channels + c] = add ? out[r * channels + c] + sum : sum;
-            }
-    }
-}
-
-/* ---- rows are filters of one tap ------------------------------------------------------------- */
-
-/* Pixels of one axis that tap t maps inside the output: [*low, *high). */
-static void valid_range(const struct axis *a, int64_t t, int64_t *low, int64_t *high)
-{
-    int64_t shift = t * a->dilation - a->crop;
-    *low = ceil_div(-shift, a->stride);
-    *high = lesser(ceil_div(a->out - shift, a->stride), a->in);
-}
-
-/* The pixels of a chunk that a tap maps inside the output: columns [low, high) of some rows, one
- * after another in dz's copy. */
-struct tap {
-    int64_t first, last; /* the chunk's rows */
-    int64_t top, bottom, low, high;
-    int64_t dh, dw; /* output position of input position 0 */
-};
-
-static struct tap find_tap(const struct geometry *g, int64_t tap, int64_t first, int64_t last)
-{
-    int64_t th = tap / g->w.kernel, tw = tap % g->w.kernel;
-    struct tap t = {.first = first,
-                    .last = last,
-                    .dh = th * g->h.dilation - g->h.crop,
-                    .dw = tw * g->w.dilation - g->w.crop};
-    valid_range(&g->h, th, &t.top, &t.bottom);
-    valid_range(&g->w, tw, &t.low, &t.high);
-    return t;
-}
-
-static bool meets(const struct geometry *g, const struct tap *t, int64_t row)
-{
-    int64_t i = row % g->h.in;
-    return i >= t->top && i < t->bottom && t->low < t->high;
-}
-
-/* Stretches of x and of dz's copy; rows that follow one another in both join. */
-static int64_t tap_segments(const struct outer_call *call, const struct desk *desk,
-                            const struct chunk *chunk, const struct tap *t)
-{
-    const struct geometry *g = call->geometry;
-    int64_t count = 0, done = 0;
-    for (int64_t row = t->first; row < t->last; row++) {
-        if (!meets(g, t, row)) continue;
-        const real *u = chunk->x + ((row - t->first) * g->w.in + t->low) * chunk->pixel_stride;
-        struct segment *last = count > 0 ? &desk->segments[count - 1] : NULL;
-        if (last && u == last->u + last->count * last->us)
-            last->count += t->high - t->low;
-        else
-            desk->segments[count++] = (struct segment){u, desk->dz + done * BLOCK, t->high - t->low,
-                                                       chunk->pixel_stride, BLOCK};
-        done += t->high - t->low;
-    }
-    return count;
-}
-
-/* Filters from f0 on of dz at the tap's pixels: a block each, of which the tile uses its rows. */
-static void pack_dz(const struct outer_call *call, const struct desk *desk, const struct tap *t,
-                    int64_t f0)
-{
-    const struct geometry *g = call->geometry;
-    const real *end = call->dz + call->n * g->z_size;
-    real *to = desk->dz;
-    for (int64_t row = t->first; row < t->last; row++) {
-        if (!meets(g, t, row)) continue;
-        int64_t oh = row % g->h.in * g->h.stride + t->dh, ow = t->low * g->w.stride + t->dw;
-        const real *from = call->dz +
-                           ((row / g->h.in * g->h.out + oh) * g->w.out + ow) * g->filters + f0;
-        for (int64_t j = t->low; j < t->high; j++, from += g->w.stride * g->filters, to += BLOCK)
-            copy(to, from, lesser(end - from, BLOCK));
-    }
-}
-
-static void tap_task(const struct outer_call *call, struct desk *desk, int64_t item0, int64_t item1,
-                     int64_t row0, int64_t row1, real *dw)
-{
-    const struct geometry *g = call->geometry;
-    const struct outer_plan *p = call->plan;
-    int64_t groups = p->row_groups;
-    for (int64_t r = 0; r < p->rows; r++) desk->rows[r] = r;
-    for (int64_t first = row0; first < row1; first += p->chunk_rows) {
-        int64_t last = lesser(first + p->chunk_rows, row1), count = 0;
-        struct tap tap = {0};
-        struct chunk chunk = take_chunk(call, desk, first, last);
-        for (int64_t item = item0; item < item1; item++) {
-            int64_t group = item % groups, f0 = g->filters * group / groups,
-                    f1 = g->filters * (group + 1) / groups;
-            if (item == item0 || group == 0) {
-                tap = find_tap(g, item / groups, first, last);
-                count = tap_segments(call, desk, &chunk, &tap);
-            }
-            pack_dz(call, desk, &tap, f0);
-            run_tiles(call, desk, count, &chunk, desk->rows, f1 - f0,
-                      dw + (item / groups * g->filters + f0) * g->channels, first > row0);
-        }
-    }
-}
-
-/* ---- rows are (tap, filter) pairs over padded dz --------------------------------------------- */
-
-/* The rows of dz that x rows [i0, i1) of image n reach, zeros where they fall outside. */
-static void pad_dz(const struct outer_call *call, real *padded, int64_t n, int64_t i0, int64_t i1)
-{
-    const struct geometry *g = call->geometry;
-    int64_t rows = (i1 - i0 - 1) * g->h.stride + (g->h.kernel - 1) * g->h.dilation + 1,
-            width = call->plan->pad_w * g->filters;
-    int64_t skip = lesser(g->w.crop, call->plan->pad_w) * g->filters;
-    int64_t inside = greater(lesser(g->w.out * g->filters, width - skip), 0);
-    for (int64_t r = 0; r < rows; r++) {
-        int64_t oh = i0 * g->h.stride + r - g->h.crop;
-        real *to = padded + r * width;
-        memset(to, 0, (size_t)width * sizeof(real));
-        if (oh >= 0 && oh < g->h.out && inside > 0)
-            memcpy(to + skip, call->dz + (n * g->h.out + oh) * g->w.out * g->filters,
-                   (size_t)inside * sizeof(real));
-    }
-}
-
-static void pair_offsets(const struct outer_call *call, int64_t *offsets)
-{
-    const struct geometry *g = call->geometry;
-    for (int64_t t = 0; t < g->taps; t++)
-        for (int64_t f = 0; f < g->filters; f++)
-            offsets[t * g->filters + f] = (t / g->w.kernel * g->h.dilation * call->plan->pad_w +
-                                           t % g->w.kernel * g->w.dilation) *
-                                              g->filters +
-                                          f;
-}
-
-static void padded_task(const struct outer_call *call, struct desk *desk, int64_t band0,
-                        int64_t band1, real *dw)
-{
-    const struct geometry *g = call->geometry;
-    const struct outer_plan *p = call->plan;
-    int64_t bands = ceil_div(g->h.in, p->chunk_rows), pairs = g->taps * g->filters;
-    pair_offsets(call, desk->rows);
-    for (int64_t band = band0; band < band1; band++) {
-        int64_t n = band / bands, i0 = band % bands * p->chunk_rows,
-                i1 = lesser(i0 + p->chunk_rows, g->h.in);
-        struct chunk chunk = take_chunk(call, desk, n * g->h.in + i0, n * g->h.in + i1);
-        pad_dz(call, desk->dz, n, i0, i1);
-        for (int64_t i = 0; i < i1 - i0; i++)
-            desk->segments[i] =
-                (struct segment){.u = chunk.x + i * g->w.in * chunk.pixel_stride,
-                                 .v = desk->dz + i * g->h.stride * p->pad_w * g->filters,
-                                 .count = g->w.in,
-                                 .us = chunk.pixel_stride,
-                                 .vs = g->w.stride * g->filters};
-        for (int64_t group = 0; group < p->row_groups; group++) {
-            int64_t r0 = pairs * group / p->row_groups, r1 = pairs * (group + 1) / p->row_groups;
-            run_tiles(call, desk, i1 - i0, &chunk, desk->rows + r0, r1 - r0, dw + r0 * g->channels,
-                      band > band0);
+        real *dw = call->dw + (i / blocks * p->window + at) * g->channels;
+        for (int64_t c = 0; c < g->channels; c++) {
+            sum_parts(call, parts, size, (i / blocks * g->channels + c) * row + at, count, sum);
+            for (int64_t k = 0; k < count; k++) dw[k * g->channels + c] = sum[k];
         }
     }
 }
@@ -294,31 +497,25 @@ void FN(convti_outer)(const struct outer_call *call)
 {
     const struct geometry *g = call->geometry;
     const struct outer_plan *p = call->plan;
-    struct desk desk;
+    struct desk desk = {0};
     lay_desk(p, g, &desk, call->scratch);
-    int64_t parts = convti_outer_parts(p, g, call->n);
-    int64_t chunks = p->padded ? call->n * ceil_div(g->h.in, p->chunk_rows)
-                               : ceil_div(call->n * g->h.in, p->chunk_rows);
-    real *sums = parts > 1 ? call->parts : call->dw;
+    int64_t parts = convti_outer_parts(p, g, call->n), chunks = convti_outer_chunks(p, g, call->n),
+            tasks = p->stretches * p->blocks;
+    bool apart = parts > 1 || p->swapped;
     _Atomic int64_t *queue = convti_queue(call->team);
-    for (int64_t i; (i = convti_next(queue)) < parts * p->tasks;) {
-        int64_t part = i / p->tasks, task = i % p->tasks;
-        int64_t chunk0 = chunks * part / parts, chunk1 = chunks * (part + 1) / parts;
-        real *dw = sums + part * g->w_size;
-        if (p->padded)
-            padded_task(call, &desk, chunk0, chunk1, dw);
-        else
-            tap_task(call, &desk, task * p->task_items,
-                     lesser((task + 1) * p->task_items, p->items), chunk0 * p->chunk_rows,
-                     lesser(chunk1 * p->chunk_rows, call->n * g->h.in), dw);
+    for (int64_t i; (i = convti_next(queue)) < parts * tasks;) {
+        int64_t part = i / tasks, stretch = i % tasks / p->blocks, block = i % p->blocks;
+        struct task task = {p->items * stretch / p->stretches,
+                            p->items * (stretch + 1) / p->stretches,
+                            p->strips * block / p->blocks,
+                            p->strips * (block + 1) / p->blocks,
+                            chunks * part / parts,
+                            chunks * (part + 1) / parts};
+        run_task(call, &desk, task,
+                 apart ? call->parts + part * convti_outer_sums(p, g) : call->dw);
     }
-    if (parts > 1) {
+    if (apart) {
         convti_wait(call->team);
-        const struct share own = convti_share(call->team, g->w_size);
-        for (int64_t k = own.first; k < own.last; k++) {
-            real sum = sums[k];
-            for (int64_t part = 1; part < parts; part++) sum += sums[part * g->w_size + k];
-            call->dw[k] = sum;
-        }
+        add_parts(call, parts);
     }
 }
