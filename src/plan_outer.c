@@ -15,17 +15,18 @@
 #include "integer.h"
 
 enum {
-    PANEL_BYTES = 16 << 10,  /* x of a chunk for one tile: stays in L1, beside dz */
-    MOST_PIXELS = 512,       /* of a chunk; more gains nothing */
-    SHARED_PIXELS = 256,     /* of a chunk that is packed */
-    BLOCK_BYTES = 256 << 10, /* packed x of a chunk for one task: stays in L2 */
-    COPY_BYTES = 128 << 10,  /* copies of dz for a chunk: stay in L2 */
-    SUMS_BYTES = 512 << 10,  /* dw of a task: stays in L2 */
-    LEAST_SHARING = 4,       /* tiles that pay for packing x */
-    SHARING_ROWS = 256,      /* of dw, in a task: what a visit of x is worth */
-    MOST_TASKS = 32,         /* of a part; more balance no better */
-    MOST_PARTS = 16,         /* sums of dw side by side, where one has too few tasks */
-    PART_BYTES = 1 << 20     /* partial sums of dw, all parts together */
+    PANEL_BYTES = 16 << 10,      /* x of a chunk for one tile: stays in L1, beside dz */
+    MOST_PIXELS = 512,           /* of a chunk; more gains nothing */
+    SHARED_PIXELS = 256,         /* of a chunk that is packed */
+    BLOCK_BYTES = 256 << 10,     /* packed x of a chunk for one task: stays in L2 */
+    COPY_BYTES = 128 << 10,      /* copies of dz for a chunk: stay in L2 */
+    MOST_COPY_BYTES = 640 << 10, /* the same, where one row of x needs that much */
+    SUMS_BYTES = 512 << 10,      /* dw of a task: stays in L2 */
+    LEAST_SHARING = 4,           /* tiles that pay for packing x */
+    SHARING_ROWS = 256,          /* of dw, in a task: what a visit of x is worth */
+    MOST_TASKS = 32,             /* of a part; more balance no better */
+    MOST_PARTS = 16,             /* sums of dw side by side, where one has too few tasks */
+    PART_BYTES = 1 << 20         /* partial sums of dw, all parts together */
 };
 
 /* dz in place instead of packed, and sums that are transposed in the end. */
@@ -135,8 +136,9 @@ static bool plan_chunks(struct outer_plan *p, const struct geometry *g, size_t r
     for (;; p->chunk_rows--) {
         int64_t images = ceil_div(p->chunk_rows - 1, g->h.in) + 1;
         p->copy_rows = (p->chunk_rows - images) * g->h.stride + images * reach;
-        if ((double)p->copy_rows * (double)p->copy_size * (double)real <= COPY_BYTES) return true;
-        if (p->chunk_rows == 1) return false;
+        double bytes = (double)p->copy_rows * (double)p->copy_size * (double)real;
+        if (bytes <= COPY_BYTES) return true;
+        if (p->chunk_rows == 1) return bytes <= MOST_COPY_BYTES;
     }
 }
 
