@@ -124,7 +124,7 @@ static void explain_outer(struct page *page, const struct convt_layer *l)
     else
         say(page,
             "dw: outer products with channels in vector lanes; tiles of up to %lld filters of a "
-            "tap x %lld vectors, dz packed once for the tiles of a tap",
+            "tap x %lld vectors, dz read in place",
             (long long)p->rows, (long long)p->vectors);
     say(page, "; chunks of %lld row%s of x, %s; %lld part%s x %lld task%s\n",
         (long long)p->chunk_rows, plural(p->chunk_rows),

@@ -12,6 +12,8 @@
 #include "kernel.h"
 #include "vector.h"
 
+enum { NEAR = 8 }; /* pixels ahead that rows are fetched from L2: they lie strides apart */
+
 /* Rows whose last vector is not whole. It is stored as the last LANES elements of its row, which
  * may overlap the vector before; read before that one is written, an element is added once. */
 static void store_ragged(const real *tile, int rows, int vectors, real *out, int64_t stride,
@@ -75,6 +77,7 @@ INLINE void outer(int groups, int rows, int vectors, const struct segment *segme
             UNROLL
             for (int j = 0; j < vectors; j++) x[j] = v_held(v_load(u + j * LANES));
             __builtin_prefetch(far, 0, 2);
+            __builtin_prefetch(v + NEAR * vs);
             UNROLL
             for (int g = 0; g < groups; g++) UNROLL
             for (int r = 0; r < rows; r++) {

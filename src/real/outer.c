@@ -19,7 +19,6 @@ enum { FAR_BYTES = 1 << 20 };
 struct stretch {
     const real *dz;
     int64_t pixel, count, step, ds;
-    struct far far; /* dz itself, where it was packed */
 };
 
 /* Memory of one task. */
@@ -27,15 +26,9 @@ struct desk {
     real *x;      /* [strip][pixel of the chunk][channel of the strip], zeros behind the channels */
     real *copies; /* rows of dz, as padded */
     bool *copied; /* which of them are there */
-    real *dz;     /* of a window's pixels, where they lie far apart */
     struct stretch *stretches; /* of one window */
     struct segment *segments;  /* the same with one strip of x */
 };
-
-static int64_t dz_pitch(const struct outer_plan *p)
-{
-    return ceil_div(p->window, p->lanes) * p->lanes;
-}
 
 static size_t lay_desk(const struct outer_plan *p, const struct geometry *g, struct desk *desk,
                        void *memory)
@@ -47,16 +40,12 @@ static size_t lay_desk(const struct outer_plan *p, const struct geometry *g, str
     size_t x = convti_size_add(&size, p->in_place ? 0 : pixels * channels, sizeof(real));
     size_t copies = convti_size_add(&size, p->copy_rows * p->copy_size, sizeof(real));
     size_t copied = convti_size_add(&size, p->copy_rows, sizeof(bool));
-    size_t dz = convti_size_add(&size, p->copied ? 0 : pixels * dz_pitch(p), sizeof(real));
     size_t stretches = convti_size_add(&size, 3 * p->chunk_rows, sizeof(struct stretch));
     size_t segments = convti_size_add(&size, 3 * p->chunk_rows, sizeof(struct segment));
     if (memory) {
         char *at = memory;
-        *desk = (struct desk){(real *)(void *)(at + x),
-                              (real *)(void *)(at + copies),
-                              (bool *)(at + copied),
-                              (real *)(void *)(at + dz),
-                              (struct stretch *)(void *)(at + stretches),
+        *desk = (struct desk){(real *)(void *)(at + x), (real *)(void *)(at + copies),
+                              (bool *)(at + copied), (struct stretch *)(void *)(at + stretches),
                               (struct segment *)(void *)(at + segments)};
     }
     return size.bytes;
@@ -259,8 +248,7 @@ static void append(struct trail *trail, int64_t pixel, const real *dz, int64_t c
         (count == 1 || (last->step == 1 && last->ds == trail->ds)))
         last->count += count;
     else
-        trail->stretches[trail->count++] =
-            (struct stretch){dz, pixel, count, 1, trail->ds, {NULL, 0}};
+        trail->stretches[trail->count++] = (struct stretch){dz, pixel, count, 1, trail->ds};
 }
 
 /* Where a tile's windows are: kernel rows [th, th + together), tap column tw on. */
@@ -305,22 +293,6 @@ static int64_t find_stretches(const struct outer_call *call, const struct desk *
     return trail.count;
 }
 
-/* Elements [w0, w1) of the window at all its pixels, one behind another: in place they lie strides
- * apart, where few cache sets hold them and nothing fetches them ahead. */
-static void pack_window(const struct outer_call *call, const struct desk *desk, int64_t count,
-                        int64_t w0, int64_t w1)
-{
-    int64_t pitch = dz_pitch(call->plan);
-    real *to = desk->dz;
-    for (struct stretch *s = desk->stretches; s < desk->stretches + count; s++) {
-        call->kernels->copy_rows(s->count, w1 - w0, s->dz + w0, s->ds, to, pitch);
-        s->far = (struct far){s->dz + w0, s->ds};
-        s->dz = to - w0;
-        s->ds = pitch;
-        to += s->count * pitch;
-    }
-}
-
 /* Elements from a pixel of x and of dz to what is worth fetching while it is used: the same pixel
  * of the next chunk, or where x is read once, a few pixels on. */
 struct ahead {
@@ -357,8 +329,7 @@ static void aim(const struct outer_call *call, const struct desk *desk, int64_t 
         if (ahead.x)
             next = (struct far){ahead.x + s->pixel * channels + ahead.x_ahead + c0,
                                 s->step * channels};
-        if (ahead.x)
-            dz = s->far.from ? (struct far){s->far.from + ahead.dz_ahead, s->far.step} : next;
+        if (ahead.x) dz = call->plan->copied ? next : (struct far){s->dz + ahead.dz_ahead, s->ds};
         desk->segments[i] = swapped ? (struct segment){s->dz, at, s->count, s->ds, xs, {dz, next}}
                                     : (struct segment){at, s->dz, s->count, xs, s->ds, {dz, next}};
     }
@@ -413,7 +384,6 @@ static void run_window(const struct outer_call *call, const struct desk *desk, s
     int64_t count = find_stretches(call, desk, k, w), cuts = p->cuts_of_window;
     int64_t w0 = p->window * (t.item0 % cuts) / cuts,
             w1 = p->window * ((t.item1 - 1) % cuts + 1) / cuts;
-    if (!p->copied) pack_window(call, desk, count, w0, w1);
     const int64_t line = 64 / (int64_t)sizeof(real), lines = ceil_div(w1 - w0, line);
     const struct ahead ahead = look_ahead(call, k);
     int64_t fetched = 0;
