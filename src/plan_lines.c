@@ -178,26 +178,29 @@ static bool possible(const struct lines_plan *p, const struct geometry *g, int64
  * Multiplications of vectors for an image, and what else takes as long. Lines pay for loads that
  * few rows share, for bringing in x (a copy, or a transposition) and for interleaving.
  */
-static int64_t lines_cost(const struct lines_plan *p, int64_t size)
+static double lines_cost(const struct lines_plan *p, int64_t size)
 {
     const struct line_cuts cuts = cut_positions(p, 0, size);
-    const int64_t taps = p->h.kernel * p->w.kernel, rows = p->h.kernel * p->filters;
-    const int64_t vectors = p->h.in * cuts.vectors * cuts.segments / cuts.images;
-    const int64_t products = vectors * taps * p->filters * p->channels;
-    const int64_t bring = (p->channels_first ? 4 : 8) * vectors * p->channels;
-    const int64_t store = 6 * p->h.out * p->w.out * p->filters / p->lanes;
-    return products * 23 / 20 + products / lesser(rows, 4) + bring + store;
+    const double taps = (double)(p->h.kernel * p->w.kernel), filters = (double)p->filters;
+    const double rows = (double)lesser(p->h.kernel * p->filters, 4);
+    const double vectors = (double)p->h.in * (double)(cuts.vectors * cuts.segments) /
+                           (double)cuts.images; /* of an image */
+    const double products = vectors * taps * filters * (double)p->channels;
+    const double bring = (p->channels_first ? 4 : 8) * vectors * (double)p->channels;
+    const double store = 6 * (double)(p->h.out * p->w.out) * filters / (double)p->lanes;
+    return products * 1.15 + products / rows + bring + store;
 }
 
 /* Wide tiles fill vectors with filters, dot tiles reduce what they hold for every output; either
  * transposes channels_first tensors. */
-static int64_t gather_cost(const struct lines_plan *p, const struct gather_plan *gather)
+static double gather_cost(const struct lines_plan *p, const struct gather_plan *gather)
 {
-    const int64_t outputs = p->h.out * p->w.out * p->filters, pixels = p->h.in * p->w.in;
-    const int64_t products = p->h.kernel * p->w.kernel * pixels * p->channels;
-    const int64_t moved = p->channels_first ? (pixels * p->channels + outputs) / 4 : 0;
-    const int64_t dot = 4 * products * p->filters / p->lanes + 8 * outputs,
-                  wide = products * ceil_div(p->filters, p->lanes) * 11 / 10;
+    const double outputs = (double)(p->h.out * p->w.out * p->filters),
+                 inputs = (double)(p->h.in * p->w.in * p->channels);
+    const double products = (double)(p->h.kernel * p->w.kernel) * inputs;
+    const double moved = p->channels_first ? (inputs + outputs) / 4 : 0;
+    const double dot = 4 * products * (double)p->filters / (double)p->lanes + 8 * outputs,
+                 wide = products * (double)ceil_div(p->filters, p->lanes) * 1.1;
     return moved + (gather->dot ? dot : wide);
 }
 
