@@ -16,6 +16,7 @@
 
 enum {
     PANEL_BYTES = 16 << 10,      /* x of a chunk for one tile: stays in L1, beside dz */
+    LONG_PANEL_BYTES = 32 << 10, /* the same where adding to a dw beyond L2 costs more than that */
     MOST_PIXELS = 512,           /* of a chunk; more gains nothing */
     SHARED_PIXELS = 256,         /* of a chunk that is packed */
     BLOCK_BYTES = 256 << 10,     /* packed x of a chunk for one task: stays in L2 */
@@ -125,7 +126,8 @@ static bool plan_chunks(struct outer_plan *p, const struct geometry *g, size_t r
 {
     int64_t real = (int64_t)real_size, tiles = p->swapped ? p->strips : p->items;
     int64_t panel = p->swapped ? p->lanes * p->vectors : lesser(p->vectors * p->lanes, g->channels);
-    int64_t pixels = tiles == 1 ? MOST_PIXELS : lesser(PANEL_BYTES / (panel * real), MOST_PIXELS);
+    int64_t room = g->w_size * real > SUMS_BYTES ? LONG_PANEL_BYTES : PANEL_BYTES;
+    int64_t pixels = tiles == 1 ? MOST_PIXELS : lesser(room / (panel * real), MOST_PIXELS);
     if (!p->in_place) pixels = lesser(pixels, SHARED_PIXELS);
     p->row_cuts = ceil_div(g->w.in, pixels + pixels / 2);
     p->chunk_rows = greater((pixels + g->w.in / 2) / g->w.in, 1);
