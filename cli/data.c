@@ -48,14 +48,6 @@ static double element_value(convt_element element, const void *data, int64_t at)
     return (double)((const int64_t *)data)[at];
 }
 
-void image_pixels(const convt_images *images, int64_t index, float *pixels)
-{
-    int64_t count = pixel_count(images);
-    for (int64_t i = 0; i < count; i++)
-        pixels[i] = (float)element_value(images->element, images->data, index * count + i);
-}
-
-/* Bytes are 256 numbers: a table is faster than a division and rounds the same. */
 static void bytes_to_f32(const uint8_t *from, int64_t count, int64_t stride, float *to)
 {
     const float scale = 1.0F / 255;
@@ -77,6 +69,12 @@ static void gather_plane(const convt_images *images, int64_t first, int64_t coun
         else
             ((double *)y.data)[at + i] = value;
     }
+}
+
+void image_pixels(const convt_images *images, int64_t index, float *pixels)
+{
+    const convt_view to = {.data = pixels, .dtype = CONVT_FLOAT32};
+    gather_plane(images, index * pixel_count(images), pixel_count(images), 1, to, 0);
 }
 
 convt_status image_gather(void *context, const int64_t *index, int64_t n, convt_view x,
