@@ -251,9 +251,10 @@ static void append(struct trail *trail, int64_t pixel, const real *dz, int64_t c
         trail->stretches[trail->count++] = (struct stretch){dz, pixel, count, 1, trail->ds};
 }
 
-/* Where a tile's windows are: kernel rows [th, th + together), tap column tw on. */
+/* Where a tile's windows are: kernel rows [th, th + together), tap column tw on; the index-th window
+ * of dw. */
 struct window {
-    int64_t th, tw, together;
+    int64_t th, tw, together, index;
 };
 
 static void append_row(const struct outer_call *call, const struct desk *desk,
@@ -339,31 +340,31 @@ static void aim(const struct outer_call *call, const struct desk *desk, int64_t 
 
 static struct window find_window(const struct outer_plan *p, const struct geometry *g, int64_t item)
 {
-    int64_t index = item / p->cuts_of_window, th = index / p->bands * p->together;
-    return (struct window){th, index % p->bands * p->span, lesser(p->together, g->h.kernel - th)};
+    int64_t place = item / p->cuts_of_window, th = place / p->bands * p->together,
+            band = place % p->bands;
+    return (struct window){th, band * p->span, lesser(p->together, g->h.kernel - th),
+                           th * p->bands + band};
 }
 
+/* Elements [w0, w1) of a window, or vectors of it where roles are swapped. */
 static void run_tile(const struct outer_call *call, const struct segment *segments, int64_t count,
-                     int64_t item, struct strip s, struct outer_tile tile, real *sums)
+                     struct window w, int64_t w0, int64_t w1, struct strip s,
+                     struct outer_tile tile, real *sums)
 {
     const struct geometry *g = call->geometry;
     const struct outer_plan *p = call->plan;
-    struct window w = find_window(p, g, item);
-    int64_t cut = item % p->cuts_of_window, index = w.th * p->bands + w.tw / p->span;
-    int64_t length = p->swapped ? p->window_vectors : p->window,
-            w0 = length * cut / p->cuts_of_window, w1 = length * (cut + 1) / p->cuts_of_window;
     if (p->swapped) {
         tile.u = w0 * p->lanes;
         tile.stride = p->window_vectors * p->lanes;
         tile.width = (w1 - w0) * p->lanes;
-        tile.out = sums + (index * g->channels + s.c0) * tile.stride + tile.u;
+        tile.out = sums + (w.index * g->channels + s.c0) * tile.stride + tile.u;
         call->kernels->outer[1][w1 - w0][s.c1 - s.c0](segments, count, &tile);
     } else {
         tile.v = w0;
         tile.stride = g->channels;
         tile.group_stride = p->bands * p->window * g->channels;
         tile.width = s.c1 - s.c0;
-        tile.out = sums + (index * p->window + w0) * g->channels + s.c0;
+        tile.out = sums + (w.index * p->window + w0) * g->channels + s.c0;
         call->kernels->outer[w.together][s.vectors][w1 - w0](segments, count, &tile);
     }
 }
@@ -379,21 +380,23 @@ static void run_window(const struct outer_call *call, const struct desk *desk, s
 {
     const struct geometry *g = call->geometry;
     const struct outer_plan *p = call->plan;
-    struct window w = find_window(p, g, t.item0);
+    const struct window w = find_window(p, g, t.item0);
     struct outer_tile tile = {.pitch = g->h.dilation * k->pitch, .add = add};
-    int64_t count = find_stretches(call, desk, k, w), cuts = p->cuts_of_window;
-    int64_t w0 = p->window * (t.item0 % cuts) / cuts,
-            w1 = p->window * ((t.item1 - 1) % cuts + 1) / cuts;
-    const int64_t line = 64 / (int64_t)sizeof(real), lines = ceil_div(w1 - w0, line);
+    const int64_t count = find_stretches(call, desk, k, w), cuts = p->cuts_of_window,
+                  cut0 = t.item0 % cuts, cut1 = cut0 + t.item1 - t.item0,
+                  length = p->swapped ? p->window_vectors : p->window, begin = length * cut0 / cuts;
+    const int64_t line = 64 / (int64_t)sizeof(real),
+                  lines = ceil_div(p->window * cut1 / cuts - p->window * cut0 / cuts, line);
     const struct ahead ahead = look_ahead(call, k);
     int64_t fetched = 0;
     for (int64_t i = t.strip0; i < t.strip1; i++) {
         struct strip s = find_strip(p, g, i);
         aim(call, desk, count, see_strip(call, k, desk->x, t.strip0, &s), ahead, s.c0);
-        for (int64_t item = t.item0; item < t.item1; item++, fetched++) {
+        for (int64_t cut = cut0, w0 = begin, w1; cut < cut1; cut++, w0 = w1, fetched++) {
+            w1 = length * (cut + 1) / cuts;
             tile.fetch = fetched >= lines;
-            tile.fetch_at = tile.fetch ? (item - t.item0) * line : fetched * line;
-            run_tile(call, desk->segments, count, item, s, tile, sums);
+            tile.fetch_at = tile.fetch ? (cut - cut0) * line : fetched * line;
+            run_tile(call, desk->segments, count, w, w0, w1, s, tile, sums);
         }
     }
 }
@@ -426,16 +429,17 @@ static void run_task(const struct outer_call *call, const struct desk *desk, str
 
 /* ---- sums of parts --------------------------------------------------------------------------- */
 
-enum { SUM_BLOCK = 64 };
+/* Long enough for the processor to fetch a part ahead, and in L1 until the last is added. */
+enum { SUM_BLOCK = 512 };
 
 static void sum_parts(const struct outer_call *call, int64_t parts, int64_t size, int64_t at,
                       int64_t count, real *sum)
 {
-    const real *part = call->parts + at;
-    memcpy(sum, part, (size_t)count * sizeof(real));
-    for (int64_t i = 1; i < parts; i++) {
+    const real *first = call->parts + at, *part = first;
+    if (parts == 1) memcpy(sum, first, (size_t)count * sizeof(real));
+    for (int64_t i = 1; i < parts; i++, first = sum) {
         part += size;
-        for (int64_t k = 0; k < count; k++) sum[k] += part[k];
+        for (int64_t k = 0; k < count; k++) sum[k] = first[k] + part[k];
     }
 }
 
