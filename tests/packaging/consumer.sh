@@ -3,13 +3,16 @@
 # CMake and by pkg-config, shared and static. CONVT_SOURCE_DIR is the repository.
 set -eu
 cmake=$1
-build=$2
-prefix=$PWD/prefix
-rm -rf prefix cmake make away
-"$cmake" --install "$build" --prefix "$prefix" >install.log
+build=$(cd "$2" && pwd)
+source=$(cd "$CONVT_SOURCE_DIR" && pwd)
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch" # whatever folder this was called from stays as it is
+prefix=$scratch/prefix
+"$cmake" --install "$build" --prefix "$prefix" >install.log || { cat install.log; exit 1; }
 
 echo "== find_package(convt)"
-cp -r "$CONVT_SOURCE_DIR/tests/consumer" cmake
+cp -r "$source/tests/consumer" cmake
 "$cmake" -S cmake -B cmake/build -DCMAKE_PREFIX_PATH="$prefix" >cmake.log
 "$cmake" --build cmake/build >>cmake.log || { cat cmake.log; exit 1; }
 for kind in shared static io_shared io_static; do
@@ -20,7 +23,7 @@ ldd cmake/build/consumer_shared | grep -q "$prefix/.*libconvt.so"
 if ldd cmake/build/consumer_io_static | grep libconvt; then exit 1; fi
 
 echo "== pkg-config"
-cp -r "$CONVT_SOURCE_DIR/tests/consumer" make
+cp -r "$source/tests/consumer" make
 PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name convt.pc)") make -C make check
 
 # From a folder that holds no examples/data: the installed images must be found, wherever the prefix is.
