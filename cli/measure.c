@@ -88,12 +88,14 @@ double pass_bytes(enum pass pass, const subject *s)
 
 /* ---- the layer and its tensors --------------------------------------------------------------- */
 
-/* Numbers in [-0.5, 0.5); data is NULL where memory is out. */
+/* Numbers in [-0.5, 0.5); data is NULL where memory is out. At a cache line, as the peers' tensors and
+ * those of a trainer lie. */
 static convt_view tensor(convt_dtype dtype, int64_t n, int64_t h, int64_t w, int64_t c)
 {
     convt_view v = {NULL, dtype, n, h, w, c};
     const size_t elements = (size_t)(n * h * w * c);
-    v.data = calloc(elements + 1, dtype == CONVT_FLOAT64 ? sizeof(double) : sizeof(float));
+    const size_t bytes = elements * (dtype == CONVT_FLOAT64 ? sizeof(double) : sizeof(float));
+    v.data = aligned_alloc(64, bytes / 64 * 64 + 64);
     uint32_t state = 1;
     for (size_t i = 0; v.data && i < elements; i++) {
         state = state * 1664525u + 1013904223u;

@@ -56,9 +56,9 @@ static void explain_panels(struct page *page, const struct gather_plan *p,
     if (p->dot)
         say(page,
             "dot products: the %lld %s are too few to fill vectors, so %s lie in vector lanes "
-            "and are summed at the end; tiles of %d pixels x %lld %s",
+            "and are summed at the end; tiles of %d pixels x %lld %s%s",
             (long long)p->columns, columns, k, tiles->dot_rows[p->panel], (long long)p->panel,
-            columns);
+            columns, p->most_taps > 1 ? ", in which neighbours in a row share what they read" : "");
     else
         say(page, "matrix products with %s in vector lanes; tiles of %d pixels x %lld vectors",
             columns, tiles->gemm_rows[p->panel / tiles->lanes], (long long)p->panel / tiles->lanes);

@@ -33,10 +33,13 @@ struct gather_plan {
     struct gather_axis axis_h, axis_w;
     int64_t kernel_w; /* slots a kernel row */
     int64_t columns, k, taps;
-    int64_t positions; /* of x, each of which meets every tap */
-    int64_t met;       /* taps that meet at a target pixel, roughly */
+    int64_t positions;         /* of x, each of which meets every tap */
+    int64_t met_h, met_w, met; /* taps that meet at a target pixel, roughly: per axis, and all */
+    double cost;               /* of a pixel of the target, in multiplications of vectors */
+    int64_t lanes;
     bool dot;
-    int64_t panel; /* columns of a full panel; the last one may hold fewer */
+    int64_t most_taps; /* of dot: those that may share loads */
+    int64_t panel;     /* columns of a full panel; the last one may hold fewer */
     int64_t panels;
     int64_t packed;    /* elements of all panels */
     int64_t block_k;   /* k of a panel that all pixels of a chunk meet before the next */
@@ -60,6 +63,10 @@ void convti_plan_gather_forward(struct gather_plan *plan, const struct geometry 
                                 const struct tile_sizes *tiles, size_t real_size);
 void convti_plan_gather_backward(struct gather_plan *plan, const struct geometry *g,
                                  const struct tile_sizes *tiles, size_t real_size);
+
+/* Whether the pixels of a class of the width, neighbours in a row, share the loads of a dot tile. By
+ * the class alone, as the order of sums follows from it. */
+bool convti_shares_loads(const struct gather_plan *plan, const struct tap_class *w);
 
 struct slabs convti_plan_slabs(const struct gather_plan *plan, int64_t n, size_t real_size);
 

@@ -15,17 +15,43 @@ enum {
     ITEM_FLOPS = 4 << 20        /* smaller items lose more in partial tiles than threads gain */
 };
 
-/*
- * Vector multiplications a tap and pixel: a wide tile spends one per k and vector of columns, a dot
- * tile one per column and vector of k, a tail that is loaded element by element, and the final
- * reduction (about three a column, shared by the taps).
- */
-static bool dot_is_cheaper(int64_t columns, int64_t k, int64_t taps, const struct tile_sizes *tiles)
+/* Taps that share loads do not join to runs: each has to fill its vectors. */
+static bool fills_vectors(const struct gather_plan *p)
 {
-    int64_t lanes = tiles->lanes;
-    int64_t wide = taps * k * ceil_div(columns, lanes);
-    int64_t dot = columns * (taps * (k / lanes) + 3) + taps * (k % lanes ? 8 + 2 * columns : 0);
-    return 5 * dot < 4 * wide;
+    return p->k >= p->lanes && 2 * ceil_div(p->k, p->lanes) * p->lanes <= 3 * p->k;
+}
+
+/* A tile of five pixels hides the latency of its sums better than one that shares nothing. */
+bool convti_shares_loads(const struct gather_plan *p, const struct tap_class *w)
+{
+    return p->most_taps > 1 && w->count >= 5 && w->source_step % w->tap_step == 0 &&
+           w->source_step / w->tap_step < w->taps && fills_vectors(p);
+}
+
+/*
+ * What a pixel of the target costs, in multiplications of vectors at full rate, all columns together;
+ * measured. A wide tile of one vector waits for its broadcasts, a dot tile of one column for its loads,
+ * where pixels do not share them; and every sum of a dot tile is reduced, and stored by itself.
+ */
+static double wide_cost(const struct gather_plan *p)
+{
+    const int64_t vectors = ceil_div(p->columns, p->lanes);
+    const double rate = vectors == 1 ? 2 : vectors == 2 ? 1.2 : 1.05;
+    return rate * (double)vectors * (double)p->met * (double)p->k;
+}
+
+static double dot_cost(const struct gather_plan *p, const struct tile_sizes *tiles)
+{
+    const int64_t panels = ceil_div(p->columns, tiles->dot_columns),
+                  columns = ceil_div(p->columns, panels);
+    const double length = (double)p->met_w * (double)p->k;
+    const bool shared = tiles->dot_taps[columns] > 1 && p->met_w > 1 && fills_vectors(p);
+    const double vectors = shared ? (double)p->met_w * (double)ceil_div(p->k, p->lanes)
+                                  : length / (double)p->lanes + 0.5;
+    const double rate = shared ? 1.25 : columns == 1 ? 2 : columns == 2 ? 1.5 : 1.1;
+    const double moved = length < (double)p->lanes ? 8 + 2 * (double)columns : 0; /* element-wise */
+    return (double)p->met_h * (rate * (double)p->columns * vectors + (double)panels * moved) +
+           7 * (double)p->columns;
 }
 
 static int64_t clamp(int64_t value, int64_t low, int64_t high)
@@ -35,10 +61,14 @@ static int64_t clamp(int64_t value, int64_t low, int64_t high)
 
 static void cut_panels(struct gather_plan *p, const struct tile_sizes *tiles, int64_t size)
 {
-    p->dot = dot_is_cheaper(p->columns, p->k, p->met, tiles);
+    p->lanes = tiles->lanes;
+    p->met = p->met_h * p->met_w;
+    p->dot = dot_cost(p, tiles) < wide_cost(p);
+    p->cost = p->dot ? dot_cost(p, tiles) : wide_cost(p);
     if (p->dot) {
-        p->panels = ceil_div(p->columns, KERNEL_MAX_COLUMNS);
+        p->panels = ceil_div(p->columns, tiles->dot_columns);
         p->panel = ceil_div(p->columns, p->panels);
+        p->most_taps = tiles->dot_taps[p->panel];
         p->packed = p->columns * p->taps * p->k;
     } else {
         int64_t vectors = ceil_div(p->columns, tiles->lanes);
@@ -75,7 +105,8 @@ void convti_plan_gather_forward(struct gather_plan *p, const struct geometry *g,
     p->k = g->channels;
     p->taps = g->taps;
     p->source_staged = p->target_staged = g->channels_first;
-    p->met = greater(g->taps / g->h.stride / g->w.stride, 1);
+    p->met_h = greater(g->h.kernel / g->h.stride, 1);
+    p->met_w = greater(g->w.kernel / g->w.stride, 1);
     cut_panels(p, tiles, (int64_t)real_size);
 }
 
@@ -91,7 +122,8 @@ void convti_plan_gather_backward(struct gather_plan *p, const struct geometry *g
     p->taps = g->taps;
     p->source_staged = false; /* dz is channels_last in any case */
     p->target_staged = g->channels_first;
-    p->met = g->taps;
+    p->met_h = g->h.kernel;
+    p->met_w = g->w.kernel;
     cut_panels(p, tiles, (int64_t)real_size);
 }
 

@@ -191,17 +191,13 @@ static double lines_cost(const struct lines_plan *p, int64_t size)
     return products * 1.15 + products / rows + bring + store;
 }
 
-/* Wide tiles fill vectors with filters, dot tiles reduce what they hold for every output; either
- * transposes channels_first tensors. */
+/* Beside its tiles a gather transposes channels_first tensors. */
 static double gather_cost(const struct lines_plan *p, const struct gather_plan *gather)
 {
-    const double outputs = (double)(p->h.out * p->w.out * p->filters),
+    const double outputs = (double)(p->h.out * p->w.out),
                  inputs = (double)(p->h.in * p->w.in * p->channels);
-    const double products = (double)(p->h.kernel * p->w.kernel) * inputs;
-    const double moved = p->channels_first ? (inputs + outputs) / 4 : 0;
-    const double dot = 4 * products * (double)p->filters / (double)p->lanes + 8 * outputs,
-                 wide = products * (double)ceil_div(p->filters, p->lanes) * 1.1;
-    return moved + (gather->dot ? dot : wide);
+    const double moved = p->channels_first ? (inputs + outputs * (double)p->filters) / 4 : 0;
+    return moved + outputs * gather->cost;
 }
 
 void convti_plan_lines(struct lines_plan *p, const struct geometry *g,

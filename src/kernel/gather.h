@@ -1,9 +1,8 @@
 /*
- * gather, in registers:   c[r][j] = bias[j] + sum over runs, k of a[r][run.a + k] * b[run.b + k][j]
+ * gemm, in registers:   c[r][j] = bias[j] + sum over runs, k of a[r][run.a + k] * b[run.b + k][j]
  *
- * gemm: vector lanes are columns. A row of the panel is loaded once and meets one broadcast per row
- * of the tile. dot: vector lanes are k. Rows x columns accumulators, one transposed reduction at
- * the end.
+ * Vector lanes are columns. A row of the panel is loaded once and meets one broadcast per row of the
+ * tile.
  */
 #ifndef CONVT_GATHER_H
 #define CONVT_GATHER_H
@@ -109,71 +108,6 @@ INLINE void gemm(int rows, int vectors, const struct gather_block *block, int64_
                  int64_t tiles)
 {
     for (; tiles > 0; tiles--, first += rows) gemm_tile(rows, vectors, block, first);
-}
-
-/* Lane l of the result is the sum over the lanes of sum[l]: log2(LANES) rounds that halve the
- * number of vectors. */
-INLINE vec reduce_lanes(vec sum[LANES])
-{
-    UNROLL
-    for (int half = LANES / 2; half >= 1; half /= 2) {
-        vec_bits keep, cross;
-        UNROLL
-        for (int l = 0; l < LANES; l++) {
-            keep[l] = l & half ? l + LANES : l;
-            cross[l] = (l ^ half) + (l & half ? LANES : 0);
-        }
-        UNROLL
-        for (int i = 0; i < half; i++)
-            sum[i] = v_shuffle(sum[i], sum[i + half], keep) +
-                     v_shuffle(sum[i], sum[i + half], cross);
-    }
-    return sum[0];
-}
-
-INLINE void dot(int rows, int columns, const real *const a[], const struct run *runs, int64_t count,
-                const real *b, int64_t stride, const real *bias, real *c)
-{
-    enum { ROUND = KERNEL_MAX_DOTS + KERNEL_MAX_LANES };
-    vec sum[ROUND];
-    UNROLL
-    for (int i = 0; i < ROUND; i++) sum[i] = v_splat(0);
-
-    for (const struct run *run = runs; run < runs + count; run++) {
-        const real *w_row = b + run->b;
-        int64_t k = 0;
-        for (; k + LANES <= run->k; k += LANES) {
-            vec w[KERNEL_MAX_COLUMNS];
-            UNROLL
-            for (int j = 0; j < columns; j++) w[j] = v_load(w_row + j * stride + k);
-            UNROLL
-            for (int r = 0; r < rows; r++) {
-                vec x = v_load(a[r] + run->a + k);
-                UNROLL
-                for (int j = 0; j < columns; j++) sum[r * columns + j] += x * w[j];
-            }
-        }
-        if (k < run->k) {
-            vec w[KERNEL_MAX_COLUMNS];
-            UNROLL
-            for (int j = 0; j < columns; j++)
-                w[j] = v_load_part(w_row + j * stride + k, run->k - k);
-            UNROLL
-            for (int r = 0; r < rows; r++) {
-                vec x = v_load_part(a[r] + run->a + k, run->k - k);
-                UNROLL
-                for (int j = 0; j < columns; j++) sum[r * columns + j] += x * w[j];
-            }
-        }
-    }
-
-    UNROLL
-    for (int i = 0; i < rows * columns; i += LANES) {
-        real lanes[LANES] __attribute__((aligned(CONVT_VECTOR_BYTES)));
-        *(vec *)lanes = reduce_lanes(sum + i);
-        for (int l = 0; l < LANES && i + l < rows * columns; l++)
-            c[i + l] = lanes[l] + (bias ? bias[(i + l) % columns] : 0);
-    }
 }
 
 #endif

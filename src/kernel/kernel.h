@@ -14,7 +14,7 @@
  *
  * gather comes in two shapes: `gemm` holds the columns j in vector lanes (wide), `dot` holds k in
  * vector lanes and reduces once at the end (few columns). Every element is summed in the order of
- * runs and k, whatever tile it falls into: `gemm` gives the same bits for any number of rows, which
+ * runs and k, whatever tile it falls into: both give the same bits for any number of rows, which
  * is why outputs do not depend on how work was cut.
  */
 #ifndef CONVT_KERNEL_H
@@ -92,15 +92,17 @@ struct gather_block {
     int64_t columns;
     bool add;
     const struct finish *finish; /* NULL f: sums are stored as they are */
+    /* dot: from column to column of the panel; from tap to tap of a run in the panel, and in the
+     * source, where it leads to the next pixel, too */
+    int64_t column_step, tap_step, step;
 };
 
 /* Tiles of pixels from `first` on, [vectors][rows] of them in one. */
 typedef void gemm_kernel(const struct gather_block *block, int64_t first, int64_t tiles);
 
-/* b: one row of all k per column, `stride` apart; c receives rows x columns elements, contiguous.
- * bias may be NULL. */
-typedef void dot_kernel(const real *const a[], const struct run *runs, int64_t count, const real *b,
-                        int64_t stride, const real *bias, real *c);
+/* Tiles of pixels from `first` on, [columns][rows] of them in one. The panel holds a row of all k for
+ * every column; sums are whole. */
+typedef void dot_kernel(const struct gather_block *block, int64_t first, int64_t tiles);
 
 typedef void outer_kernel(const struct segment *segments, int64_t count,
                           const struct outer_tile *tile);
@@ -137,7 +139,7 @@ struct kernels {
     gemm_kernel *const (*gemm)[GEMM_MAX_ROWS + 1]; /* [vectors][rows] */
     /* [groups][vectors][rows of a group] */
     outer_kernel *const (*outer)[KERNEL_MAX_VECTORS + 1][OUTER_MAX_ROWS + 1];
-    dot_kernel *const *dot;                        /* [columns] */
+    dot_kernel *const (*dot)[DOT_MAX_ROWS + 1];    /* [columns][rows] */
     line_kernel *const (*line)[LINE_MAX_ROWS + 1]; /* [vectors][rows] */
     weave_kernel *const *weave;                    /* [lines] */
     copy_kernel *copy;

@@ -16,26 +16,17 @@
 #include "activation.h"
 #include "axis.h"
 #include "columns.h"
+#include "dot.h"
 #include "lines.h"
 #include "transpose.h"
 
-enum { WIDE = CONVT_VECTOR_REGISTERS >= 32, DOTS = WIDE ? 24 : 12 };
-
-#define DOT_ARGUMENTS                                                                            \
-    const real *const a[], const struct run *runs, int64_t count, const real *b, int64_t stride, \
-        const real *bias, real *c
+enum { WIDE = CONVT_VECTOR_REGISTERS >= 32 };
 
 #define GEMM(rows, vectors)                                                          \
     static void gemm_##rows##x##vectors(const struct gather_block *b, int64_t first, \
                                         int64_t tiles)                               \
     {                                                                                \
         gemm(rows, vectors, b, first, tiles);                                        \
-    }
-
-#define DOT(columns)                                                          \
-    static void dot_##columns(DOT_ARGUMENTS)                                  \
-    {                                                                         \
-        dot(DOT_ROWS_##columns, columns, a, runs, count, b, stride, bias, c); \
     }
 
 #define ROWS_TO_6(TILE, vectors) \
@@ -54,19 +45,6 @@ ROWS_TO_6(GEMM, 4)
 #else
 ROWS_TO_6(GEMM, 2)
 #endif
-
-/* One column: as many rows as reduce to whole vectors; more columns: as many rows as registers
- * hold. */
-enum {
-    DOT_ROWS_1 = LANES > 8 ? 16 : 8,
-    DOT_ROWS_2 = DOTS / 2,
-    DOT_ROWS_3 = DOTS / 3,
-    DOT_ROWS_4 = DOTS / 4
-};
-DOT(1)
-DOT(2)
-DOT(3)
-DOT(4)
 
 #define ROWS_6(kind, vectors)                                                             \
     NULL, kind##_1x##vectors, kind##_2x##vectors, kind##_3x##vectors, kind##_4x##vectors, \
@@ -89,8 +67,6 @@ static gemm_kernel *const gemm_tiles[][GEMM_MAX_ROWS + 1] = {
 #endif
 };
 
-static dot_kernel *const dot_tiles[] = {NULL, dot_1, dot_2, dot_3, dot_4};
-
 /* ---- outer: groups x rows x vectors; sizes as the registers allow ---------------------------- */
 
 #define OUTER(groups, rows, vectors)                                                               \
@@ -111,15 +87,16 @@ static dot_kernel *const dot_tiles[] = {NULL, dot_1, dot_2, dot_3, dot_4};
     X(1, 8, vectors) X(1, 9, vectors) X(1, 10, vectors) X(1, 11, vectors) X(1, 12, vectors)
 
 #if CONVT_VECTOR_REGISTERS >= 32
-#define OUTER_TILES(X)                                                                       \
-    OUTER_1_TO_6(X, 1)                                                                       \
-    OUTER_7_TO_12(X, 1)                                                                      \
-    X(1, 13, 1)                                                                              \
-    X(1, 14, 1)                                                                              \
-    OUTER_1_TO_6(X, 2) OUTER_7_TO_12(X, 2) OUTER_1_TO_6(X, 3) X(1, 7, 3) X(1, 8, 3)          \
-        OUTER_1_TO_6(X, 4) OUTER_1_TO_3(X, 2, 1) OUTER_1_TO_3(X, 2, 2) OUTER_1_TO_3(X, 2, 3) \
-            OUTER_1_TO_3(X, 2, 4) OUTER_1_TO_3(X, 3, 1) OUTER_1_TO_3(X, 3, 2) X(3, 1, 3)     \
-                X(3, 2, 3) X(3, 1, 4) X(3, 2, 4)
+#define OUTER_TILES(X)                                                                          \
+    OUTER_1_TO_6(X, 1)                                                                          \
+    OUTER_7_TO_12(X, 1)                                                                         \
+    X(1, 13, 1)                                                                                 \
+    X(1, 14, 1)                                                                                 \
+    OUTER_1_TO_6(X, 2)                                                                          \
+    OUTER_7_TO_12(X, 2) OUTER_1_TO_6(X, 3) X(1, 7, 3) X(1, 8, 3) OUTER_1_TO_6(X, 4)             \
+        OUTER_1_TO_3(X, 2, 1) OUTER_1_TO_3(X, 2, 2) OUTER_1_TO_3(X, 2, 3) OUTER_1_TO_3(X, 2, 4) \
+            OUTER_1_TO_3(X, 3, 1) OUTER_1_TO_3(X, 3, 2) X(3, 1, 3) X(3, 2, 3) X(3, 1, 4)        \
+                X(3, 2, 4)
 #define OUTER_ROWS                               \
     {                                            \
         {0}, {0, 14, 12, 8, 6}, {0, 3, 3, 3, 3}, \
@@ -153,7 +130,9 @@ const struct kernels TABLE_NAME(CONVT_ISA_NAME) = {
     .tiles = {.lanes = LANES,
               .vectors = WIDE ? 4 : 2,
               .gemm_rows = {0, 12, WIDE ? 12 : 6, 8, 6},
-              .dot_rows = {0, DOT_ROWS_1, DOT_ROWS_2, DOT_ROWS_3, DOT_ROWS_4},
+              .dot_columns = sizeof dot_tiles / sizeof *dot_tiles - 1,
+              .dot_rows = {0, DOT_COLUMNS(DOT_ROWS)},
+              .dot_taps = {0, DOT_TAPS_1, DOT_TAPS_2, 1, 1, 1, 1, 1, 1},
               .line_rows = LINE_ROWS,
               .outer_rows = OUTER_ROWS},
     .gemm = gemm_tiles,

@@ -11,9 +11,10 @@
 enum {
     GEMM_MAX_ROWS = 12,
     KERNEL_MAX_VECTORS = 4,
-    KERNEL_MAX_COLUMNS = 4,
     KERNEL_MAX_LANES = 16,
-    KERNEL_MAX_DOTS = 24,
+    DOT_MAX_ROWS = 16,
+    DOT_MAX_COLUMNS = 8,
+    DOT_MAX_TAPS = 4,
     LINE_MAX_ROWS = 12,
     LINE_MAX_VECTORS = 8,
     LINE_MAX_WEAVE = 8,
@@ -25,16 +26,18 @@ struct tile_sizes {
     int lanes;                             /* reals in a vector */
     int vectors;                           /* of the widest tile */
     int gemm_rows[KERNEL_MAX_VECTORS + 1]; /* [vectors]: rows of a full gemm tile */
-    int dot_rows[KERNEL_MAX_COLUMNS + 1];  /* [columns]: rows of a dot tile; always full */
+    int dot_columns;                       /* of the widest dot tile */
+    int dot_rows[DOT_MAX_COLUMNS + 1];     /* [columns]: rows of a full dot tile */
+    int dot_taps[DOT_MAX_COLUMNS + 1];     /* [columns]: taps that share its loads */
     int line_rows[LINE_MAX_VECTORS + 1];   /* [vectors]: rows of a full line tile */
     /* [groups][vectors]: rows a group of a full outer tile, 0 where there is none */
     int outer_rows[OUTER_MAX_GROUPS + 1][KERNEL_MAX_VECTORS + 1];
 };
 
 /* A stretch of a gather that is contiguous in memory: k elements at a[r] + a meet the rows b .. b +
- * k of the panel. */
+ * k of the panel; and so do those of further taps, at the steps of the block (dot alone). */
 struct run {
-    int64_t a, b, k;
+    int64_t a, b, k, taps;
 };
 
 #endif

@@ -13,8 +13,6 @@
 #include "../integer.h"
 #include "passes.h"
 
-enum { MOST_ROWS = KERNEL_MAX_DOTS };
-
 /* Where a box of an image stack lies in memory, channels_last: whole in the tensor, or a copy. */
 struct field {
     int64_t rows, columns, depth; /* an image's, a row's, a pixel's extent in memory */
@@ -50,6 +48,7 @@ struct pair {
     int64_t q0, rows, p0, columns; /* of the classes within the slab */
     int64_t pixels;
     int64_t runs;
+    bool shared; /* of dot: the pixels of a row share loads */
 };
 
 /* Pixels in order, one after another. */
@@ -96,7 +95,8 @@ static int64_t make_runs(const struct item *it, const struct tap_class *h,
                 runs[count++] = (struct run){
                     .a = (a * h->tap_step * it->from.columns + b * w->tap_step) * p->k + k,
                     .b = ((h->slot + a) * p->kernel_w + w->slot + b) * p->k + k,
-                    .k = lesser(part, length - k)};
+                    .k = lesser(part, length - k),
+                    .taps = 1};
     return count;
 }
 
@@ -179,38 +179,71 @@ static void run_blocks(const struct item *it, const struct desk *desk, int64_t r
 
 /* ---- dot panels ------------------------------------------------------------------------------ */
 
-static void scatter(const struct gather_call *call, real *out, const real *tile, int64_t rows,
-                    int64_t columns, int64_t first, const int64_t *target)
+/* Runs of neighbouring pixels that share loads: the taps of a kernel row that lie a pixel apart, some
+ * at a time. */
+static int64_t make_shared_runs(const struct item *it, const struct pair *pair, struct run *runs)
 {
-    (void)call;
-    for (int64_t r = 0; r < rows; r++) {
-        real *to = out + target[r] + first;
-        for (int64_t j = 0; j < columns; j++) to[j] = tile[r * columns + j];
-    }
+    const struct gather_plan *p = it->call->plan;
+    const struct tap_class *h = pair->h, *w = pair->w;
+    const int64_t apart = w->source_step / w->tap_step;
+    int64_t count = 0;
+    for (int64_t a = 0; a < h->taps; a++)
+        for (int64_t first = 0; first < lesser(apart, w->taps); first++) {
+            const int64_t all = ceil_div(w->taps - first, apart),
+                          parts = ceil_div(all, p->most_taps);
+            for (int64_t part = 0; part < parts; part++) {
+                const int64_t tap = all * part / parts, b = first + tap * apart;
+                runs[count++] =
+                    (struct run){.a = (a * h->tap_step * it->from.columns + b * w->tap_step) * p->k,
+                                 .b = ((h->slot + a) * p->kernel_w + w->slot + b) * p->k,
+                                 .k = p->k,
+                                 .taps = all * (part + 1) / parts - tap};
+            }
+        }
+    return count;
 }
 
-static void dot_tiles(const struct item *it, const struct desk *desk, int64_t runs, int64_t pixels)
+/* Tiles in even shares of a stretch of pixels. */
+static void dot_stretch(const struct item *it, const struct gather_block *block, int64_t first,
+                        int64_t pixels)
+{
+    const struct kernels *kernels = it->call->kernels;
+    dot_kernel *const *tile = kernels->dot[block->columns];
+    const int64_t tiles = ceil_div(pixels, kernels->tiles.dot_rows[block->columns]);
+    const int64_t rows = pixels / tiles, larger = pixels % tiles;
+    if (larger > 0) tile[rows + 1](block, first, larger);
+    tile[rows](block, first + larger * (rows + 1), tiles - larger);
+}
+
+/* Tiles that share loads end where a row of the target ends. */
+static void dot_tiles(const struct item *it, const struct desk *desk, const struct pair *pair,
+                      int64_t column, int64_t pixels)
 {
     const struct gather_call *call = it->call;
     const struct gather_plan *p = call->plan;
+    const struct finish none = {0};
     for (int64_t panel = it->panel0; panel < it->panel1; panel++) {
-        const int64_t first = panel * p->panel, columns = lesser(p->panel, p->columns - first);
-        const int64_t full = call->kernels->tiles.dot_rows[columns];
-        for (int64_t pixel = 0; pixel < pixels; pixel += full) {
-            const int64_t rows = lesser(full, pixels - pixel);
-            const real *source[MOST_ROWS];
-            for (int64_t r = 0; r < full; r++)
-                source[r] = it->source + desk->from[pixel + (r < rows ? r : 0)];
-            real tile[KERNEL_MAX_DOTS * 2] __attribute__((aligned(64)));
-            call->kernels->dot[columns](source, desk->runs, runs,
-                                        call->packed + first * p->taps * p->k, p->taps * p->k,
-                                        call->bias ? call->bias + first : NULL, tile);
-            if (it->z) scatter(call, it->z, tile, rows, columns, first, desk->to + pixel);
-            if (call->finish.f && !call->channels_first)
-                call->finish.f(&call->finish.params, rows * columns, tile, tile);
-            scatter(call, it->target, tile, rows, columns,
-                    first - (call->channels_first ? it->panel0 * p->panel : 0), desk->to + pixel);
-        }
+        const int64_t first = panel * p->panel, shift = first - it->panel0 * p->panel;
+        const struct gather_block block = {
+            .source = it->source,
+            .panel = call->packed + first * p->taps * p->k,
+            .bias = call->bias ? call->bias + first : NULL,
+            .target = it->target + (call->channels_first ? shift : first),
+            .z = it->z ? it->z + first : NULL,
+            .from = desk->from,
+            .to = desk->to,
+            .runs = desk->runs,
+            .run_count = pair->runs,
+            .columns = lesser(p->panel, p->columns - first),
+            .finish = call->channels_first ? &none : &call->finish,
+            .column_step = p->taps * p->k,
+            .tap_step = pair->shared ? pair->w->source_step / pair->w->tap_step * p->k : 0,
+            .step = pair->w->source_step * p->k,
+        };
+        int64_t stretch = pair->shared ? lesser(pair->columns - column, pixels) : pixels;
+        for (int64_t at = 0; at < pixels;
+             at += stretch, stretch = lesser(pair->columns, pixels - at))
+            dot_stretch(it, &block, at, stretch);
     }
 }
 
@@ -220,17 +253,23 @@ static void run_pair(const struct item *it, const struct desk *desk, struct pair
 {
     const struct gather_plan *p = it->call->plan;
     struct cursor at = {0, 0, 0};
-    pair->runs = make_runs(it, pair->h, pair->w, desk->runs);
+    pair->shared = convti_shares_loads(p, pair->w);
+    pair->runs = pair->shared ? make_shared_runs(it, pair, desk->runs)
+                              : make_runs(it, pair->h, pair->w, desk->runs);
     pair->pixels = (it->n1 - it->n0) * pair->rows * pair->columns;
     const int64_t chunks = ceil_div(pair->pixels, p->chunk);
     for (int64_t chunk = 0; chunk < chunks; chunk++) {
         const int64_t count = pair->pixels * (chunk + 1) / chunks - pair->pixels * chunk / chunks;
+        const int64_t column = at.c;
         list_pixels(it, pair, &at, count, desk->from, desk->to);
         for (int64_t i = count; i < count + GEMM_MAX_ROWS; i++) { /* the last tile looks ahead */
             desk->from[i] = desk->from[count - 1];
             desk->to[i] = desk->to[count - 1];
         }
-        (p->dot ? dot_tiles : run_blocks)(it, desk, pair->runs, count);
+        if (p->dot)
+            dot_tiles(it, desk, pair, column, count);
+        else
+            run_blocks(it, desk, pair->runs, count);
     }
 }
 
