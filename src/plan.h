@@ -33,9 +33,10 @@ struct gather_plan {
     struct gather_axis axis_h, axis_w;
     int64_t kernel_w; /* slots a kernel row */
     int64_t columns, k, taps;
-    int64_t positions;         /* of x, each of which meets every tap */
-    int64_t met_h, met_w, met; /* taps that meet at a target pixel, roughly: per axis, and all */
-    double cost;               /* of a pixel of the target, in multiplications of vectors */
+    int64_t positions;   /* of x, each of which meets every tap */
+    double met_h, met_w; /* taps that meet at a target pixel on average, per axis */
+    int64_t met;         /* and all, roughly */
+    double cost;         /* of a pixel of the target, in multiplications of vectors */
     int64_t lanes;
     bool dot;
     int64_t most_taps; /* of dot: those that may share loads */

@@ -30,28 +30,30 @@ bool convti_shares_loads(const struct gather_plan *p, const struct tap_class *w)
 
 /*
  * What a pixel of the target costs, in multiplications of vectors at full rate, all columns together;
- * measured. A wide tile of one vector waits for its broadcasts, a dot tile of one column for its loads,
- * where pixels do not share them; and every sum of a dot tile is reduced, and stored by itself.
+ * measured. A wide tile of one vector waits for its broadcasts, a dot tile of one or two columns for its
+ * loads, most where pixels do not share them or where they lie across cache lines; and every sum of a dot
+ * tile is reduced, and stored by itself.
  */
 static double wide_cost(const struct gather_plan *p)
 {
     const int64_t vectors = ceil_div(p->columns, p->lanes);
     const double rate = vectors == 1 ? 2 : vectors == 2 ? 1.2 : 1.05;
-    return rate * (double)vectors * (double)p->met * (double)p->k;
+    return rate * (double)vectors * p->met_h * p->met_w * (double)p->k;
 }
 
 static double dot_cost(const struct gather_plan *p, const struct tile_sizes *tiles)
 {
     const int64_t panels = ceil_div(p->columns, tiles->dot_columns),
                   columns = ceil_div(p->columns, panels);
-    const double length = (double)p->met_w * (double)p->k;
+    const double length = p->met_w * (double)p->k;
     const bool shared = tiles->dot_taps[columns] > 1 && p->met_w > 1 && fills_vectors(p);
-    const double vectors = shared ? (double)p->met_w * (double)ceil_div(p->k, p->lanes)
+    const double vectors = shared ? p->met_w * (double)ceil_div(p->k, p->lanes)
                                   : length / (double)p->lanes + 0.5;
-    const double rate = shared ? 1.25 : columns == 1 ? 2 : columns == 2 ? 1.5 : 1.1;
+    const double aligned = p->k % p->lanes == 0 ? 1.4 : 2, alone = columns == 1 ? 2 : 1.5;
+    const double rate = columns > 2 ? 1.1 : shared ? aligned : alone;
     const double moved = length < (double)p->lanes ? 8 + 2 * (double)columns : 0; /* element-wise */
-    return (double)p->met_h * (rate * (double)p->columns * vectors + (double)panels * moved) +
-           7 * (double)p->columns;
+    return p->met_h * (rate * (double)p->columns * vectors + (double)panels * moved) +
+           (columns > 2 ? 7 : 12) * (double)p->columns;
 }
 
 static int64_t clamp(int64_t value, int64_t low, int64_t high)
@@ -62,7 +64,7 @@ static int64_t clamp(int64_t value, int64_t low, int64_t high)
 static void cut_panels(struct gather_plan *p, const struct tile_sizes *tiles, int64_t size)
 {
     p->lanes = tiles->lanes;
-    p->met = p->met_h * p->met_w;
+    p->met = greater((int64_t)(p->met_h * p->met_w), 1);
     p->dot = dot_cost(p, tiles) < wide_cost(p);
     p->cost = p->dot ? dot_cost(p, tiles) : wide_cost(p);
     if (p->dot) {
@@ -105,8 +107,8 @@ void convti_plan_gather_forward(struct gather_plan *p, const struct geometry *g,
     p->k = g->channels;
     p->taps = g->taps;
     p->source_staged = p->target_staged = g->channels_first;
-    p->met_h = greater(g->h.kernel / g->h.stride, 1);
-    p->met_w = greater(g->w.kernel / g->w.stride, 1);
+    p->met_h = (double)g->h.kernel / (double)g->h.stride;
+    p->met_w = (double)g->w.kernel / (double)g->w.stride;
     cut_panels(p, tiles, (int64_t)real_size);
 }
 
@@ -122,8 +124,8 @@ void convti_plan_gather_backward(struct gather_plan *p, const struct geometry *g
     p->taps = g->taps;
     p->source_staged = false; /* dz is channels_last in any case */
     p->target_staged = g->channels_first;
-    p->met_h = g->h.kernel;
-    p->met_w = g->w.kernel;
+    p->met_h = (double)g->h.kernel;
+    p->met_w = (double)g->w.kernel;
     cut_panels(p, tiles, (int64_t)real_size);
 }
 
