@@ -246,6 +246,8 @@ static const convt_config few[] = {
      .explicit_padding = {true, 4, 1, 9, 0}},
     {.input = {1, 50, 33}, .filters = 1, .kernel_size = {1, 16}, .strides = {1, 8}},
     {.input = {4, 3, 6}, .filters = 19, .kernel_size = {1, 2}, .strides = {4, 1}},
+    {.input = {6, 23, 48}, .filters = 1, .kernel_size = {3, 5}, .padding = CONVT_SAME},
+    {.input = {7, 21, 2}, .filters = 40, .kernel_size = {3, 5}, .strides = {1, 2}},
 };
 
 static void check_few(const char *isa, void *context)
@@ -268,6 +270,40 @@ static void agrees_with_the_oracle_on_few_filters(void **state)
 {
     (void)state;
     for_each_isa(check_few, NULL);
+}
+
+/* Rows of every length and every number of taps, for dot tiles whose pixels share what they read:
+ * forward with few filters, dx with few channels. */
+static void check_shared(const char *isa, void *context)
+{
+    int *shared = context;
+    (void)isa;
+    for (int64_t i = 0; i < 4 * 36; i++) {
+        const int64_t few_of = 1 + i % 2, many = 16 + 8 * (i % 4) + i % 5 / 4;
+        const convt_config cfg = {
+            .input = {2, 5 + i / 4, i % 4 < 2 ? many : few_of},
+            .filters = i % 4 < 2 ? few_of : many,
+            .kernel_size = {2, 1 + i % 9},
+            .strides = {1, 1 + i % 7 / 5},
+            .padding = i % 3 ? CONVT_SAME : CONVT_VALID,
+            .dtype = i % 5 ? CONVT_FLOAT32 : CONVT_FLOAT64,
+        };
+        struct bench b = set_up(&cfg, 2, (uint64_t)i);
+        const struct gather_plan *p = i % 4 < 2 ? &b.layer->forward : &b.layer->backward;
+        for (int64_t k = 0; p->dot && k < p->w.count; k++)
+            *shared += convti_shares_loads(p, &p->w.classes[k]);
+        run(&b);
+        check_against_oracle(&b);
+        tear_down(&b);
+    }
+}
+
+static void agrees_with_the_oracle_where_pixels_share_loads(void **state)
+{
+    (void)state;
+    int shared = 0;
+    for_each_isa(check_shared, &shared);
+    assert_true(shared > 0);
 }
 
 static void check_large(const char *isa, void *context)
@@ -592,6 +628,7 @@ int main(void)
         cmocka_unit_test(agrees_with_the_oracle_at_every_tile_tail),
         cmocka_unit_test(agrees_with_the_oracle_on_large_maps),
         cmocka_unit_test(agrees_with_the_oracle_on_few_filters),
+        cmocka_unit_test(agrees_with_the_oracle_where_pixels_share_loads),
         cmocka_unit_test(bits_do_not_depend_on_threads),
         cmocka_unit_test(bits_of_a_sample_do_not_depend_on_its_batch),
         cmocka_unit_test(bits_do_not_depend_on_capacity_or_history),
