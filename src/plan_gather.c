@@ -52,8 +52,10 @@ static double dot_cost(const struct gather_plan *p, const struct tile_sizes *til
     const double aligned = p->k % p->lanes == 0 ? 1.4 : 2, alone = columns == 1 ? 2 : 1.5;
     const double rate = columns > 2 ? 1.1 : shared ? aligned : alone;
     const double moved = length < (double)p->lanes ? 8 + 2 * (double)columns : 0; /* element-wise */
+    const double pixel = columns > 2 ? 20 : 12,
+                 sum = columns > 2 ? 5 : 10; /* of a panel, reduced */
     return p->met_h * (rate * (double)p->columns * vectors + (double)panels * moved) +
-           (columns > 2 ? 7 : 12) * (double)p->columns;
+           (double)panels * pixel + (double)p->columns * sum;
 }
 
 static int64_t clamp(int64_t value, int64_t low, int64_t high)

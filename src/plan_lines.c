@@ -188,7 +188,7 @@ static double lines_cost(const struct lines_plan *p, int64_t size)
     const double products = vectors * taps * filters * (double)p->channels;
     const double bring = (p->channels_first ? 4 : 8) * vectors * (double)p->channels;
     const double store = 6 * (double)(p->h.out * p->w.out) * filters / (double)p->lanes;
-    return products * 1.5 + products / rows + bring + store;
+    return products * 1.35 + products / rows + bring + store;
 }
 
 /* Beside its tiles a gather transposes channels_first tensors. */
