@@ -138,7 +138,8 @@ static void explain_sweep(struct page *page, const struct convt_layer *l)
 {
     const convt_activation *a = &l->cfg.activation;
     const char *name = convti_snake_name(CONVTI_ACTIVATIONS, (int)a->kind);
-    const struct sweep_plan s = convti_plan_sweep(&l->geometry, l->cfg.max_batch);
+    const struct sweep_plan s =
+        convti_plan_sweep(&l->geometry, l->cfg.max_batch, l->ops->real_size);
     if (convti_needs_dz(l))
         say(page, "dz: one sweep for dz = dy * (%s)' and db, in blocks of %lld pixels%s\n",
             name ? name : "custom activation", (long long)s.block,

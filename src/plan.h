@@ -40,7 +40,8 @@ struct gather_plan {
     int64_t lanes;
     bool dot;
     int64_t most_taps; /* of dot: those that may share loads */
-    int64_t panel;     /* columns of a full panel; the last one may hold fewer */
+    int64_t depth; /* of k, brought into scratch at a time where the source is staged; else all */
+    int64_t panel; /* columns of a full panel; the last one may hold fewer */
     int64_t panels;
     int64_t packed;    /* elements of all panels */
     int64_t block_k;   /* k of a panel that all pixels of a chunk meet before the next */
@@ -187,7 +188,7 @@ struct pixels convti_valid_pixels(const struct axis *axis, int64_t t);
 struct sweep_plan {
     int64_t block, step;
 };
-struct sweep_plan convti_plan_sweep(const struct geometry *g, int64_t n);
+struct sweep_plan convti_plan_sweep(const struct geometry *g, int64_t n, size_t real_size);
 int64_t convti_sweep_bound(const struct geometry *g, int64_t n); /* blocks, for any batch up to n */
 
 #endif

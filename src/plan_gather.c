@@ -63,11 +63,27 @@ static int64_t clamp(int64_t value, int64_t low, int64_t high)
     return lesser(greater(value, low), high);
 }
 
+/* Source positions that `count` neighbouring positions of the target read, at most. */
+static int64_t span(const struct gather_axis *a, int64_t count)
+{
+    return lesser(((count - 1 + a->reach) / a->target_step + 2) * a->source_step, a->source);
+}
+
+/* A staged source has room for what one pixel of the target reads, whatever the taps reach: a part
+ * of k at a time, where it must be. */
+static int64_t cut_depth(const struct gather_plan *p, int64_t size)
+{
+    const int64_t pixel = greater(span(&p->axis_h, 1) * span(&p->axis_w, 1), 1);
+    return p->source_staged ? clamp(SLAB_BYTES / size / pixel, 1, p->k) : p->k;
+}
+
+/* Dot tiles reduce all of k at once. */
 static void cut_panels(struct gather_plan *p, const struct tile_sizes *tiles, int64_t size)
 {
+    p->depth = cut_depth(p, size);
     p->lanes = tiles->lanes;
     p->met = greater((int64_t)(p->met_h * p->met_w), 1);
-    p->dot = dot_cost(p, tiles) < wide_cost(p);
+    p->dot = p->depth == p->k && dot_cost(p, tiles) < wide_cost(p);
     p->cost = p->dot ? dot_cost(p, tiles) : wide_cost(p);
     if (p->dot) {
         p->panels = ceil_div(p->columns, tiles->dot_columns);
@@ -131,17 +147,11 @@ void convti_plan_gather_backward(struct gather_plan *p, const struct geometry *g
     cut_panels(p, tiles, (int64_t)real_size);
 }
 
-/* Source positions that `count` neighbouring positions of the target read, at most. */
-static int64_t span(const struct gather_axis *a, int64_t count)
-{
-    return lesser(((count - 1 + a->reach) / a->target_step + 2) * a->source_step, a->source);
-}
-
 /* Elements of a box of one image that have to stay in the cache: what is staged, and the source
  * where all panels stay there with it. */
 static int64_t box(const struct gather_plan *p, const struct slabs *s)
 {
-    int64_t source = span(&p->axis_h, s->rows) * span(&p->axis_w, s->columns) * p->k;
+    int64_t source = span(&p->axis_h, s->rows) * span(&p->axis_w, s->columns) * p->depth;
     int64_t target = s->rows * s->columns * (s->groups > 1 ? p->panel : p->columns);
     return greater(p->source_staged || !s->streamed ? source : 0, p->target_staged ? target : 0);
 }
@@ -167,6 +177,8 @@ static void fit(const struct gather_plan *p, struct slabs *s, int64_t room)
         s->rows = half(s->rows, p->axis_h.target_step);
     while (box(p, s) > room && s->columns > p->axis_w.target_step)
         s->columns = half(s->columns, p->axis_w.target_step);
+    while (box(p, s) > room && s->rows > 1) s->rows = half(s->rows, 1);
+    while (box(p, s) > room && s->columns > 1) s->columns = half(s->columns, 1);
 }
 
 static int64_t slab_count(const struct gather_plan *p, const struct slabs *s, int64_t n)
@@ -239,7 +251,7 @@ int64_t convti_slab_source(const struct gather_plan *p, size_t real_size)
 {
     struct slabs s = convti_plan_slabs(p, INT32_MAX, real_size);
     return p->source_staged
-               ? s.images * span(&p->axis_h, s.rows) * span(&p->axis_w, s.columns) * p->k
+               ? s.images * span(&p->axis_h, s.rows) * span(&p->axis_w, s.columns) * p->depth
                : 0;
 }
 

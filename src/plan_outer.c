@@ -21,7 +21,8 @@ enum {
     SHARED_PIXELS = 256,         /* of a chunk that is packed */
     BLOCK_BYTES = 256 << 10,     /* packed x of a chunk for one task: stays in L2 */
     COPY_BYTES = 128 << 10,      /* copies of dz for a chunk: stay in L2 */
-    MOST_COPY_BYTES = 640 << 10, /* the same, where one row of x needs that much */
+    MOST_COPY_BYTES = 512 << 10, /* the same, where one row of x needs that much */
+    LEAST_PIECE = 16,            /* pixels of a row whose copies need even more */
     SUMS_BYTES = 512 << 10,      /* dw of a task: stays in L2 */
     LEAST_SHARING = 4,           /* tiles that pay for packing x */
     SHARING_ROWS = 256,          /* of dw, in a task: what a visit of x is worth */
@@ -132,15 +133,23 @@ static bool plan_chunks(struct outer_plan *p, const struct geometry *g, size_t r
     p->row_cuts = ceil_div(g->w.in, pixels + pixels / 2);
     p->chunk_rows = greater((pixels + g->w.in / 2) / g->w.in, 1);
     if (!p->copied) return true;
-    int64_t most = ceil_div(g->w.in, p->row_cuts), reach = (g->h.kernel - 1) * g->h.dilation + 1;
-    p->copy_size = convti_outer_piece(p, g, lesser(p->left, most)) +
-                   convti_outer_piece(p, g, lesser(p->right, most));
-    for (;; p->chunk_rows--) {
+    int64_t reach = (g->h.kernel - 1) * g->h.dilation + 1;
+    for (;;) {
+        int64_t most = ceil_div(g->w.in, p->row_cuts);
+        p->copy_size = convti_outer_piece(p, g, lesser(p->left, most)) +
+                       convti_outer_piece(p, g, lesser(p->right, most));
         int64_t images = ceil_div(p->chunk_rows - 1, g->h.in) + 1;
         p->copy_rows = (p->chunk_rows - images) * g->h.stride + images * reach;
         double bytes = (double)p->copy_rows * (double)p->copy_size * (double)real;
         if (bytes <= COPY_BYTES) return true;
-        if (p->chunk_rows == 1) return bytes <= MOST_COPY_BYTES;
+        if (p->chunk_rows > 1)
+            p->chunk_rows--;
+        else if (bytes <= MOST_COPY_BYTES)
+            return true;
+        else if (most < 2 * LEAST_PIECE)
+            return false;
+        else
+            p->row_cuts *= 2;
     }
 }
 
@@ -159,6 +168,12 @@ static void plan_tasks(struct outer_plan *p, const struct geometry *g, size_t re
     p->stretches = ceil_div(p->items, lesser(each, most));
 }
 
+/* Where roles are swapped even a single part has sums of its own, and pads. */
+static bool affordable(const struct outer_plan *p, const struct geometry *g, size_t real_size)
+{
+    return !p->swapped || convti_outer_sums(p, g) <= PART_BYTES / (int64_t)real_size;
+}
+
 void convti_plan_outer(struct outer_plan *plan, const struct geometry *g,
                        const struct tile_sizes *tiles, size_t real_size)
 {
@@ -172,6 +187,7 @@ void convti_plan_outer(struct outer_plan *plan, const struct geometry *g,
                 p.in_place = !g->channels_first &&
                              (p.swapped || (g->channels % p.lanes == 0 &&
                                             (p.strips == 1 || p.items < LEAST_SHARING)));
+                if (!affordable(&p, g, real_size)) continue;
                 if (!plan_chunks(&p, g, real_size)) continue;
                 plan_tasks(&p, g, real_size);
                 *plan = p;

@@ -34,6 +34,7 @@ static const struct row rows[] = {
     {2, 11, 7, 64, 1, 4, 3, 1, 2, 4, CONVT_SAME},
     {30, 1, 1, 37, 2, 7, 6, 1, 1, 1, CONVT_VALID},
     {3, 40, 3, 80, 1, 5, 1, 3, 3, 1, CONVT_SAME},
+    {1, 2, 250, 16, 5, 16, 4, 1, 4, 1, CONVT_VALID}, /* in pieces of a row */
     /* swapped: channels fill no vectors */
     {1, 9, 7, 21, 21, 16, 16, 8, 8, 1, CONVT_SAME},
     {4, 10, 12, 3, 40, 4, 4, 2, 2, 1, CONVT_SAME},

@@ -222,6 +222,12 @@ static const convt_config large[] = {
      .kernel_size = {9, 9},
      .strides = {2, 2},
      .padding = CONVT_SAME},
+    /* taps so far apart that some channels at a time are transposed */
+    {.input = {30, 44, 70},
+     .filters = 18,
+     .kernel_size = {2, 2},
+     .dilation_rate = {40, 43},
+     .data_format = CONVT_CHANNELS_FIRST},
 };
 
 /* Few filters: images side by side, segments of wide rows, parts of many channels, phases in groups,

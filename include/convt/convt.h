@@ -273,7 +273,8 @@ CONVT_API void convt_layer_destroy(convt_layer *layer);
  * Bytes that convt_layer_create(cfg) asks of the allocator, in its one call; 0 where it would
  * refuse cfg, and *err (may be NULL) says why. Allocates nothing. At most: parameters and
  * gradients, packed weights for forward and dx, one tensor like z of a full batch, and 2 MiB for
- * each thread (more where a single row of x exceeds 1 MiB, or filters are more than 512).
+ * each thread. More only with over 32768 filters, with an activation along rows of over 32768
+ * elements, and where, with channels first, the taps of one output reach over 32768 pixels of x.
  */
 CONVT_API size_t convt_layer_memory(const convt_config *cfg, convt_error *err);
 

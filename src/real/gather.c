@@ -29,6 +29,7 @@ struct item {
     const struct gather_call *call;
     int64_t n0, n1, r0, r1, c0, c1; /* images; rows and columns of the target */
     int64_t panel0, panel1;
+    int64_t k0, k1;           /* of k: all of it, or what of the source is staged at a time */
     int64_t phase_h, phase_w; /* of the stride; -1: all */
     const real *source;
     real *target, *z;
@@ -85,16 +86,17 @@ static int64_t make_runs(const struct item *it, const struct tap_class *h,
                          const struct tap_class *w, struct run *runs)
 {
     const struct gather_plan *p = it->call->plan;
-    const bool joined = w->tap_step == 1;
-    const int64_t length = joined ? w->taps * p->k : p->k;
+    const int64_t depth = it->k1 - it->k0;
+    const bool joined = w->tap_step == 1 && depth == p->k;
+    const int64_t length = joined ? w->taps * depth : depth;
     const int64_t part = ceil_div(length, greater(ceil_div(length, p->block_k), 1));
     int64_t count = 0;
     for (int64_t a = 0; a < h->taps; a++)
         for (int64_t b = 0; b < (joined ? w->taps > 0 : w->taps); b++)
             for (int64_t k = 0; k < length; k += part)
                 runs[count++] = (struct run){
-                    .a = (a * h->tap_step * it->from.columns + b * w->tap_step) * p->k + k,
-                    .b = ((h->slot + a) * p->kernel_w + w->slot + b) * p->k + k,
+                    .a = (a * h->tap_step * it->from.columns + b * w->tap_step) * depth + k,
+                    .b = ((h->slot + a) * p->kernel_w + w->slot + b) * p->k + it->k0 + k,
                     .k = lesser(part, length - k),
                     .taps = 1};
     return count;
@@ -173,7 +175,8 @@ static void run_blocks(const struct item *it, const struct desk *desk, int64_t r
         const int64_t first = run;
         for (int64_t k = 0; run < runs && (run == first || k + desk->runs[run].k <= most); run++)
             k += desk->runs[run].k;
-        run_panels(it, desk, first, run - first, first == 0, run == runs, pixels);
+        run_panels(it, desk, first, run - first, first == 0 && it->k0 == 0,
+                   run == runs && it->k1 == it->call->plan->k, pixels);
     } while (run < runs);
 }
 
@@ -339,15 +342,28 @@ static void stage_source(struct item *it, real *staged)
     int64_t r0, r1, c0, c1;
     source_span(&p->h, it->r0, it->r1, &r0, &r1);
     source_span(&p->w, it->c0, it->c1, &c0, &c1);
-    it->from = (struct field){r1 - r0, c1 - c0, p->k, r0, c0};
+    it->from = (struct field){r1 - r0, c1 - c0, it->k1 - it->k0, r0, c0};
     it->source = staged;
     const struct stretch rows = join_rows(r0, r1, c0, c1, p->axis_w.source);
     for (int64_t n = it->n0; n < it->n1; n++)
         for (int64_t r = 0; r < rows.count; r++)
             it->call->kernels->transpose(
-                p->k, rows.length,
-                it->call->source + n * p->k * plane + (r0 + r) * p->axis_w.source + c0, plane,
-                staged + field_at(&it->from, n - it->n0, r0 + r, c0), p->k);
+                it->k1 - it->k0, rows.length,
+                it->call->source + (n * p->k + it->k0) * plane + (r0 + r) * p->axis_w.source + c0,
+                plane, staged + field_at(&it->from, n - it->n0, r0 + r, c0), it->k1 - it->k0);
+}
+
+/* All of k, in even parts where the source is staged. */
+static void run_depth(struct item *it, const struct desk *desk)
+{
+    const struct gather_plan *p = it->call->plan;
+    const int64_t parts = ceil_div(p->k, p->depth);
+    for (int64_t part = 0; part < parts; part++) {
+        it->k0 = p->k * part / parts;
+        it->k1 = p->k * (part + 1) / parts;
+        if (p->source_staged) stage_source(it, desk->source);
+        run_item(it, desk);
+    }
 }
 
 /* The finished box to where channels come first. */
@@ -372,7 +388,7 @@ static void run_staged(struct item *it, const struct desk *desk)
     const int64_t depth = lesser(it->panel1 * p->panel, p->columns) - it->panel0 * p->panel;
     it->to = (struct field){it->r1 - it->r0, it->c1 - it->c0, depth, it->r0, it->c0};
     it->target = desk->target;
-    run_item(it, desk);
+    run_depth(it, desk);
     if (call->z) unstage(it, call->z);
     if (call->finish.f)
         call->finish.f(&call->finish.params,
@@ -389,7 +405,7 @@ static void run_in_place(struct item *it, const struct desk *desk)
     const int64_t begin = field_at(&it->to, it->n0, 0, 0);
     it->target = call->target + begin;
     it->z = call->z ? call->z + begin : NULL;
-    run_item(it, desk);
+    run_depth(it, desk);
 }
 
 void FN(convti_gather)(const struct gather_call *call)
@@ -421,7 +437,6 @@ void FN(convti_gather)(const struct gather_call *call)
             .from = {p->axis_h.source, p->axis_w.source, p->k, 0, 0},
         };
         it.source = call->source + field_at(&it.from, it.n0, 0, 0);
-        if (p->source_staged) stage_source(&it, desk.source);
         (call->channels_first ? run_staged : run_in_place)(&it, &desk);
     }
 }

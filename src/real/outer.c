@@ -40,8 +40,9 @@ static size_t lay_desk(const struct outer_plan *p, const struct geometry *g, str
     size_t x = convti_size_add(&size, p->in_place ? 0 : pixels * channels, sizeof(real));
     size_t copies = convti_size_add(&size, p->copy_rows * p->copy_size, sizeof(real));
     size_t copied = convti_size_add(&size, p->copy_rows, sizeof(bool));
-    size_t stretches = convti_size_add(&size, 3 * p->chunk_rows, sizeof(struct stretch));
-    size_t segments = convti_size_add(&size, 3 * p->chunk_rows, sizeof(struct segment));
+    int64_t pieces = (p->swapped ? 3 : 1) * p->chunk_rows;
+    size_t stretches = convti_size_add(&size, pieces, sizeof(struct stretch));
+    size_t segments = convti_size_add(&size, pieces, sizeof(struct segment));
     if (memory) {
         char *at = memory;
         *desk = (struct desk){(real *)(void *)(at + x), (real *)(void *)(at + copies),

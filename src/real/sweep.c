@@ -21,7 +21,7 @@ struct desk {
 static size_t lay_desk(struct desk *desk, const struct geometry *g, void *memory)
 {
     convti_size size = {0};
-    const int64_t step = convti_plan_sweep(g, 1).step * g->filters;
+    const int64_t step = convti_plan_sweep(g, 1, sizeof(real)).step * g->filters;
     const size_t z = convti_size_add(&size, step, sizeof(real)),
                  sum = convti_size_add(&size, step, sizeof(real));
     if (memory)
@@ -144,7 +144,7 @@ static void run_block(const struct sweep_call *call, const struct desk *desk, in
 void FN(convti_sweep)(const struct sweep_call *call)
 {
     const struct geometry *g = call->geometry;
-    struct sweep_plan plan = convti_plan_sweep(g, call->n);
+    struct sweep_plan plan = convti_plan_sweep(g, call->n, sizeof(real));
     int64_t pixels = call->n * g->h.out * g->w.out, blocks = (pixels + plan.block - 1) / plan.block;
     struct desk desk = {NULL, NULL};
     lay_desk(&desk, g, call->scratch);
