@@ -148,6 +148,7 @@ struct outer_plan {
     bool swapped;  /* lanes run over the window */
     bool copied;   /* windows that leave the output are read from copies with zeros around */
     bool in_place; /* x is not packed */
+    bool apart;    /* swapped: a task is one window, whose sums are transposed from scratch */
     int64_t lanes;
     int64_t vectors, rows; /* of a full tile; rows of each group */
     int64_t together;      /* kernel rows of a tile: its groups */
@@ -172,6 +173,9 @@ int64_t convti_outer_parts(const struct outer_plan *plan, const struct geometry 
 /* Elements of one part's sums; of all parts: 0 where dw itself is the sum. */
 int64_t convti_outer_sums(const struct outer_plan *plan, const struct geometry *g);
 int64_t convti_outer_parts_size(const struct outer_plan *plan, const struct geometry *g, int64_t n);
+
+/* Elements of a task's sums in scratch; 0 where they lie elsewhere. */
+int64_t convti_outer_task_sums(const struct outer_plan *plan, const struct geometry *g);
 
 int64_t convti_outer_chunks(const struct outer_plan *plan, const struct geometry *g, int64_t n);
 

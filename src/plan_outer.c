@@ -165,13 +165,16 @@ static void plan_tasks(struct outer_plan *p, const struct geometry *g, size_t re
     int64_t each = greater(least, ceil_div(p->items * p->blocks, MOST_TASKS));
     /* every task makes its own copies of dz */
     if (p->copied && !p->swapped) each = p->items;
-    p->stretches = ceil_div(p->items, lesser(each, most));
+    p->stretches = p->apart ? p->items / p->cuts_of_window : ceil_div(p->items, lesser(each, most));
 }
 
-/* Where roles are swapped even a single part has sums of its own, and pads. */
-static bool affordable(const struct outer_plan *p, const struct geometry *g, size_t real_size)
+/* Where roles are swapped even a single part has sums of its own, and pads. False: too many even
+ * for one window. */
+static bool plan_sums(struct outer_plan *p, const struct geometry *g, size_t real_size)
 {
-    return !p->swapped || convti_outer_sums(p, g) <= PART_BYTES / (int64_t)real_size;
+    const int64_t real = (int64_t)real_size;
+    p->apart = p->swapped && convti_outer_sums(p, g) > PART_BYTES / real;
+    return convti_outer_task_sums(p, g) <= SUMS_BYTES / real;
 }
 
 void convti_plan_outer(struct outer_plan *plan, const struct geometry *g,
@@ -187,7 +190,7 @@ void convti_plan_outer(struct outer_plan *plan, const struct geometry *g,
                 p.in_place = !g->channels_first &&
                              (p.swapped || (g->channels % p.lanes == 0 &&
                                             (p.strips == 1 || p.items < LEAST_SHARING)));
-                if (!affordable(&p, g, real_size)) continue;
+                if (!plan_sums(&p, g, real_size)) continue;
                 if (!plan_chunks(&p, g, real_size)) continue;
                 plan_tasks(&p, g, real_size);
                 *plan = p;
@@ -216,5 +219,10 @@ int64_t convti_outer_sums(const struct outer_plan *p, const struct geometry *g)
 int64_t convti_outer_parts_size(const struct outer_plan *p, const struct geometry *g, int64_t n)
 {
     int64_t parts = convti_outer_parts(p, g, n);
-    return parts > 1 || p->swapped ? parts * convti_outer_sums(p, g) : 0;
+    return parts > 1 || (p->swapped && !p->apart) ? parts * convti_outer_sums(p, g) : 0;
+}
+
+int64_t convti_outer_task_sums(const struct outer_plan *p, const struct geometry *g)
+{
+    return p->apart ? g->channels * p->window_vectors * p->lanes : 0;
 }

@@ -41,6 +41,7 @@ static const struct row rows[] = {
     {2, 5, 400, 1, 17, 3, 3, 1, 1, 1, CONVT_SAME},
     {2, 8, 8, 5, 70, 3, 2, 1, 1, 2, CONVT_VALID},
     {6, 1, 1, 2, 33, 5, 5, 1, 1, 1, CONVT_VALID},
+    {1, 2, 3, 5, 700, 9, 9, 2, 3, 1, CONVT_SAME}, /* a window at a time */
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 

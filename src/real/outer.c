@@ -25,6 +25,7 @@ struct stretch {
 struct desk {
     real *x;      /* [strip][pixel of the chunk][channel of the strip], zeros behind the channels */
     real *copies; /* rows of dz, as padded */
+    real *sums;   /* of one window: [channel][element] */
     bool *copied; /* which of them are there */
     struct stretch *stretches; /* of one window */
     struct segment *segments;  /* the same with one strip of x */
@@ -39,14 +40,18 @@ static size_t lay_desk(const struct outer_plan *p, const struct geometry *g, str
     if (p->swapped) channels = ceil_div(g->channels, p->blocks) + p->rows;
     size_t x = convti_size_add(&size, p->in_place ? 0 : pixels * channels, sizeof(real));
     size_t copies = convti_size_add(&size, p->copy_rows * p->copy_size, sizeof(real));
+    size_t sums = convti_size_add(&size, convti_outer_task_sums(p, g), sizeof(real));
     size_t copied = convti_size_add(&size, p->copy_rows, sizeof(bool));
     int64_t pieces = (p->swapped ? 3 : 1) * p->chunk_rows;
     size_t stretches = convti_size_add(&size, pieces, sizeof(struct stretch));
     size_t segments = convti_size_add(&size, pieces, sizeof(struct segment));
     if (memory) {
         char *at = memory;
-        *desk = (struct desk){(real *)(void *)(at + x), (real *)(void *)(at + copies),
-                              (bool *)(at + copied), (struct stretch *)(void *)(at + stretches),
+        *desk = (struct desk){(real *)(void *)(at + x),
+                              (real *)(void *)(at + copies),
+                              (real *)(void *)(at + sums),
+                              (bool *)(at + copied),
+                              (struct stretch *)(void *)(at + stretches),
                               (struct segment *)(void *)(at + segments)};
     }
     return size.bytes;
@@ -344,7 +349,7 @@ static struct window find_window(const struct outer_plan *p, const struct geomet
     int64_t place = item / p->cuts_of_window, th = place / p->bands * p->together,
             band = place % p->bands;
     return (struct window){th, band * p->span, lesser(p->together, g->h.kernel - th),
-                           th * p->bands + band};
+                           p->apart ? 0 : th * p->bands + band};
 }
 
 /* Elements [w0, w1) of a window, or vectors of it where roles are swapped. */
@@ -428,6 +433,17 @@ static void run_task(const struct outer_call *call, const struct desk *desk, str
     }
 }
 
+/* dw of the task's window. */
+static void transpose_sums(const struct outer_call *call, struct task t, const real *sums)
+{
+    const struct geometry *g = call->geometry;
+    const struct outer_plan *p = call->plan;
+    const int64_t c0 = find_strip(p, g, t.strip0).c0, c1 = find_strip(p, g, t.strip1 - 1).c1,
+                  row = p->window_vectors * p->lanes, index = t.item0 / p->cuts_of_window;
+    call->kernels->transpose(c1 - c0, p->window, sums + c0 * row, row,
+                             call->dw + index * p->window * g->channels + c0, g->channels);
+}
+
 /* ---- sums of parts --------------------------------------------------------------------------- */
 
 /* Long enough for the processor to fetch a part ahead, and in L1 until the last is added. */
@@ -476,7 +492,7 @@ void FN(convti_outer)(const struct outer_call *call)
     lay_desk(p, g, &desk, call->scratch);
     int64_t parts = convti_outer_parts(p, g, call->n), chunks = convti_outer_chunks(p, g, call->n),
             tasks = p->stretches * p->blocks;
-    bool apart = parts > 1 || p->swapped;
+    bool summed = convti_outer_parts_size(p, g, call->n) > 0;
     _Atomic int64_t *queue = convti_queue(call->team);
     for (int64_t i; (i = convti_next(queue)) < parts * tasks;) {
         int64_t part = i / tasks, stretch = i % tasks / p->blocks, block = i % p->blocks;
@@ -487,9 +503,12 @@ void FN(convti_outer)(const struct outer_call *call)
                             chunks * part / parts,
                             chunks * (part + 1) / parts};
         run_task(call, &desk, task,
-                 apart ? call->parts + part * convti_outer_sums(p, g) : call->dw);
+                 p->apart ? desk.sums
+                 : summed ? call->parts + part * convti_outer_sums(p, g)
+                          : call->dw);
+        if (p->apart) transpose_sums(call, task, desk.sums);
     }
-    if (apart) {
+    if (summed) {
         convti_wait(call->team);
         add_parts(call, parts);
     }
