@@ -21,8 +21,8 @@ enum {
     SHARED_PIXELS = 256,         /* of a chunk that is packed */
     BLOCK_BYTES = 256 << 10,     /* packed x of a chunk for one task: stays in L2 */
     COPY_BYTES = 128 << 10,      /* copies of dz for a chunk: stay in L2 */
-    MOST_COPY_BYTES = 512 << 10, /* the same, where one row of x needs that much */
-    LEAST_PIECE = 16,            /* pixels of a row whose copies need even more */
+    MOST_COPY_BYTES = 640 << 10, /* the same, where one row of x needs that much */
+    LEAST_PIECE = 4,             /* pixels of a row whose copies need even more */
     SUMS_BYTES = 512 << 10,      /* dw of a task: stays in L2 */
     LEAST_SHARING = 4,           /* tiles that pay for packing x */
     SHARING_ROWS = 256,          /* of dw, in a task: what a visit of x is worth */
