@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "config.h"
+#include "integer.h"
 #include "rng.h"
 #include "status.h"
 
@@ -282,6 +283,27 @@ static convt_status move_to_larger(struct convt_layer *l, const struct layout *a
     return CONVT_OK;
 }
 
+/* The order of packed weights follows from the formulation, and forward from the phases of the
+ * stride that have an output. */
+static bool same_panels(const struct gather_plan *a, const struct gather_plan *b)
+{
+    return a->dot == b->dot && a->panel == b->panel;
+}
+
+static bool same_phases(const struct axis *a, const struct axis *b)
+{
+    return lesser(a->stride, a->out) == lesser(b->stride, b->out);
+}
+
+static void forget_stale_panels(struct convt_layer *l, const struct convt_layer *planned)
+{
+    const struct geometry *before = &l->geometry, *after = &planned->geometry;
+    if (l->lines.chosen != planned->lines.chosen || !same_panels(&l->forward, &planned->forward) ||
+        !same_phases(&before->h, &after->h) || !same_phases(&before->w, &after->w))
+        l->packed_forward_version = 0;
+    if (!same_panels(&l->backward, &planned->backward)) l->packed_backward_version = 0;
+}
+
 convt_status convt_layer_reshape(convt_layer *layer, int64_t max_batch, int64_t h, int64_t w)
 {
     struct convt_layer planned = *layer;
@@ -297,10 +319,10 @@ convt_status convt_layer_reshape(convt_layer *layer, int64_t max_batch, int64_t 
     if (status == CONVT_OK && convti_size_total(&at.size) > layer->room.bytes)
         status = move_to_larger(layer, &at);
     if (status != CONVT_OK) return status;
+    forget_stale_panels(layer, &planned);
     layer->cfg = planned.cfg;
     layer->geometry = planned.geometry;
     layer->forward = planned.forward;
-    if (layer->lines.chosen != planned.lines.chosen) layer->packed_forward_version = 0;
     layer->lines = planned.lines;
     layer->backward = planned.backward;
     layer->outer = planned.outer;

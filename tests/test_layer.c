@@ -328,6 +328,27 @@ static void a_reshaped_layer_computes_what_a_fresh_one_does(void **state)
     assert_int_equal(accounts.live, 0);
 }
 
+/* Explicit padding may leave fewer outputs than the stride: of its phases only some are packed. */
+static void a_reshape_to_other_phases_packs_anew(void **state)
+{
+    (void)state;
+    for (int64_t filters = 1; filters <= 32; filters += 31) {
+        convt_layer *layer;
+        convt_config cfg = {.input = {5, 5, 8},
+                            .filters = filters,
+                            .kernel_size = {6, 6},
+                            .strides = {4, 4},
+                            .explicit_padding = CONVT_SET_SIDES(3, 1, 3, 1),
+                            .seed = 4};
+        assert_int_equal(convt_layer_create(&layer, &cfg, NULL), CONVT_OK);
+        check_shape(layer, &cfg, 1, 1, 1);
+        check_shape(layer, &cfg, 1, 5, 5);
+        check_shape(layer, &cfg, 1, 1, 5);
+        check_shape(layer, &cfg, 1, 5, 1);
+        convt_layer_destroy(layer);
+    }
+}
+
 static void what_a_layer_explains_fits_where_it_is_written(void **state)
 {
     (void)state;
@@ -380,6 +401,7 @@ int main(void)
         cmocka_unit_test(parameters_are_rows_over_the_layers_memory),
         cmocka_unit_test(written_parameters_reach_the_next_forward),
         cmocka_unit_test(a_reshaped_layer_computes_what_a_fresh_one_does),
+        cmocka_unit_test(a_reshape_to_other_phases_packs_anew),
         cmocka_unit_test(a_reshape_that_fails_changes_nothing),
         cmocka_unit_test(what_a_layer_explains_fits_where_it_is_written),
     };
