@@ -31,7 +31,7 @@ enum {
     PART_BYTES = 1 << 20         /* partial sums of dw, all parts together */
 };
 
-/* dz in place instead of packed, and sums that are transposed in the end. */
+/* Of sums that are transposed in the end, and of dz that nothing fetches ahead. */
 static const double SWAP_COST = 1.15;
 
 enum formulation { TAPS, WINDOWS, SWAPPED, FORMULATIONS };

@@ -11,7 +11,6 @@
 enum {
     GEMM_MAX_ROWS = 12,
     KERNEL_MAX_VECTORS = 4,
-    KERNEL_MAX_LANES = 16,
     DOT_MAX_ROWS = 16,
     DOT_MAX_COLUMNS = 8,
     DOT_MAX_TAPS = 4,
