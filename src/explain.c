@@ -124,8 +124,9 @@ static void explain_outer(struct page *page, const struct convt_layer *l)
     else
         say(page,
             "dw: outer products with channels in vector lanes; tiles of up to %lld filters of a "
-            "tap x %lld vectors, dz read in place",
-            (long long)p->rows, (long long)p->vectors);
+            "tap x %lld vectors, dz %s",
+            (long long)p->rows, (long long)p->vectors,
+            p->dz_cuts > 0 ? "packed for every tap" : "read in place");
     say(page, "; chunks of %lld row%s of x, %s; %lld part%s x %lld task%s\n",
         (long long)p->chunk_rows, plural(p->chunk_rows),
         p->in_place ? "read in place" : "packed once for all tiles", (long long)parts,

@@ -20,4 +20,9 @@ static inline int64_t ceil_div(int64_t a, int64_t b)
     return a > 0 ? (a - 1) / b + 1 : 0;
 }
 
+static inline int64_t clamp(int64_t value, int64_t low, int64_t high)
+{
+    return lesser(greater(value, low), high);
+}
+
 #endif

@@ -28,6 +28,15 @@ struct gather_axis {
     int64_t reach;          /* of the target from the first tap to the last, in the same unit */
 };
 
+/* A part of the target that one thread computes: whole images, or a box of one image. */
+struct slabs {
+    int64_t images, rows, columns;             /* of a slab */
+    int64_t image_cuts, row_cuts, column_cuts; /* how many of each */
+    int64_t group, groups;                     /* panels of an item, and how many such groups */
+    int64_t phases_h, phases_w; /* 1, or every phase of the stride is an item of its own */
+    bool streamed; /* an item is one panel of one phase, and as many pixels as the threads allow */
+};
+
 struct gather_plan {
     struct axis_plan h, w;
     struct gather_axis axis_h, axis_w;
@@ -48,15 +57,10 @@ struct gather_plan {
     int64_t chunk;     /* pixels of a chunk */
     int64_t most_runs; /* of a pair of classes */
     bool source_staged, target_staged; /* channels_first: slabs are transposed in scratch */
-};
-
-/* A part of the target that one thread computes: whole images, or a box of one image. */
-struct slabs {
-    int64_t images, rows, columns;             /* of a slab */
-    int64_t image_cuts, row_cuts, column_cuts; /* how many of each */
-    int64_t group, groups;                     /* panels of an item, and how many such groups */
-    int64_t phases_h, phases_w; /* 1, or every phase of the stride is an item of its own */
-    bool streamed; /* an item is one panel of one phase, and as many pixels as the threads allow */
+    /* elements of the source and the target of a staged slab, at most, whatever the batch; else 0 */
+    int64_t source_room, target_room;
+    int64_t cut_for; /* the batch that slabs are for; 0: none yet */
+    struct slabs slabs;
 };
 
 /* Source x, target y; source dz, target dx. Everything but the classes, whose arrays need memory
@@ -72,10 +76,8 @@ bool convti_shares_loads(const struct gather_plan *plan, const struct tap_class 
 
 struct slabs convti_plan_slabs(const struct gather_plan *plan, int64_t n, size_t real_size);
 
-/* Elements of the source and of the target of a slab, at most, whatever the batch; 0 where they are
- * not staged. */
-int64_t convti_slab_source(const struct gather_plan *plan, size_t real_size);
-int64_t convti_slab_target(const struct gather_plan *plan, size_t real_size);
+/* plan->slabs for a batch of n > 0: planned again only where n is not the last one. */
+void convti_cut_slabs_for(struct gather_plan *plan, int64_t n, size_t real_size);
 
 /*
  * lines: the forward pass where filters are too few to fill vector lanes. Per axis
@@ -98,20 +100,6 @@ struct line_group {
     int64_t packed;        /* where its weights begin */
 };
 
-struct lines_plan {
-    bool chosen; /* else gather does it */
-    struct axis h, w;
-    int64_t channels, filters;
-    bool channels_first; /* x */
-    int groups;
-    struct line_group group[LINES_MAX_PHASES];
-    int64_t phases, shift_step;
-    int64_t low, high; /* shifts of all groups */
-    int64_t positions; /* of a whole target row */
-    int64_t span;      /* target rows that may be incomplete at a time */
-    int64_t lanes;
-};
-
 /* Work items of a batch: images side by side, or segments of a row; and bands of target rows. */
 struct line_cuts {
     int64_t images, pitch;   /* and positions from one image to the next */
@@ -124,14 +112,30 @@ struct line_cuts {
     int64_t channels, parts; /* of x at a time; how often */
 };
 
+struct lines_plan {
+    bool chosen; /* else gather does it */
+    struct axis h, w;
+    int64_t channels, filters;
+    bool channels_first; /* x */
+    int groups;
+    struct line_group group[LINES_MAX_PHASES];
+    int64_t phases, shift_step;
+    int64_t low, high; /* shifts of all groups */
+    int64_t positions; /* of a whole target row */
+    int64_t span;      /* target rows that may be incomplete at a time */
+    int64_t lanes;
+    int64_t ring_room, x_room; /* elements of the ring and of x, at most, whatever the batch */
+    int64_t cut_for;           /* the batch that cuts are for; 0: none yet */
+    struct line_cuts cuts;
+};
+
 void convti_plan_lines(struct lines_plan *plan, const struct geometry *g,
                        const struct gather_plan *gather, const struct tile_sizes *tiles,
                        size_t real_size);
 struct line_cuts convti_cut_lines(const struct lines_plan *plan, int64_t n, size_t real_size);
 
-/* Elements of the ring and of x, at most, whatever the batch. */
-int64_t convti_line_ring_bound(const struct lines_plan *plan, size_t real_size);
-int64_t convti_line_x_bound(const struct lines_plan *plan, size_t real_size);
+/* plan->cuts for a batch of n > 0: planned again only where n is not the last one. */
+void convti_cut_lines_for(struct lines_plan *plan, int64_t n, size_t real_size);
 
 /*
  * outer: dw[t, f, c] = sum over pixels (n, i) of dz[n, o(i, t), f] * x[n, i, c]
@@ -158,7 +162,10 @@ struct outer_plan {
     int64_t cuts_of_window; /* items of a window */
     int64_t items;
     int64_t strips, blocks, stretches;
+    int64_t most_parts; /* that memory allows */
     int64_t chunk_rows, row_cuts;
+    int64_t dz_cuts;     /* items whose dz is packed at a time; 0: dz is read where it lies */
+    int64_t dz_panel;    /* elements of one of them */
     int64_t left, right; /* pixels at either end of a row whose windows are copied */
     int64_t copy_rows;   /* of dz for one chunk, at most */
     int64_t copy_size;   /* elements of one of them, at most */

@@ -58,11 +58,6 @@ static double dot_cost(const struct gather_plan *p, const struct tile_sizes *til
            (double)panels * pixel + (double)p->columns * sum;
 }
 
-static int64_t clamp(int64_t value, int64_t low, int64_t high)
-{
-    return lesser(greater(value, low), high);
-}
-
 /* Source positions that `count` neighbouring positions of the target read, at most. */
 static int64_t span(const struct gather_axis *a, int64_t count)
 {
@@ -100,51 +95,6 @@ static void cut_panels(struct gather_plan *p, const struct tile_sizes *tiles, in
     p->block_k = p->dot ? p->taps * p->k : ceil_div(length, ceil_div(length, most));
     p->most_runs = p->taps + p->taps * p->k / p->block_k + 1;
     p->chunk = CHUNK;
-}
-
-static struct gather_axis forward_axis(const struct axis *a)
-{
-    return (struct gather_axis){a->in, a->out, a->stride, 1, (a->kernel - 1) * a->dilation};
-}
-
-/* dx: a step of the target is one of `stride` in the source. */
-static struct gather_axis backward_axis(const struct axis *a)
-{
-    return (struct gather_axis){a->out, a->in, 1, a->stride,
-                                ceil_div((a->kernel - 1) * a->dilation, a->stride)};
-}
-
-void convti_plan_gather_forward(struct gather_plan *p, const struct geometry *g,
-                                const struct tile_sizes *tiles, size_t real_size)
-{
-    p->axis_h = forward_axis(&g->h);
-    p->axis_w = forward_axis(&g->w);
-    p->kernel_w = g->w.kernel;
-    p->positions = g->h.in * g->w.in;
-    p->columns = g->filters;
-    p->k = g->channels;
-    p->taps = g->taps;
-    p->source_staged = p->target_staged = g->channels_first;
-    p->met_h = (double)g->h.kernel / (double)g->h.stride;
-    p->met_w = (double)g->w.kernel / (double)g->w.stride;
-    cut_panels(p, tiles, (int64_t)real_size);
-}
-
-void convti_plan_gather_backward(struct gather_plan *p, const struct geometry *g,
-                                 const struct tile_sizes *tiles, size_t real_size)
-{
-    p->axis_h = backward_axis(&g->h);
-    p->axis_w = backward_axis(&g->w);
-    p->kernel_w = g->w.kernel;
-    p->positions = g->h.in * g->w.in;
-    p->columns = g->channels;
-    p->k = g->filters;
-    p->taps = g->taps;
-    p->source_staged = false; /* dz is channels_last in any case */
-    p->target_staged = g->channels_first;
-    p->met_h = (double)g->h.kernel;
-    p->met_w = (double)g->w.kernel;
-    cut_panels(p, tiles, (int64_t)real_size);
 }
 
 /* Elements of a box of one image that have to stay in the cache: what is staged, and the source
@@ -246,18 +196,71 @@ struct slabs convti_plan_slabs(const struct gather_plan *p, int64_t n, size_t re
     return s;
 }
 
-/* Images of a slab are at most what fits; a box is largest where the batch alone gives the work. */
-int64_t convti_slab_source(const struct gather_plan *p, size_t real_size)
+void convti_cut_slabs_for(struct gather_plan *p, int64_t n, size_t real_size)
 {
-    struct slabs s = convti_plan_slabs(p, INT32_MAX, real_size);
-    return p->source_staged
-               ? s.images * span(&p->axis_h, s.rows) * span(&p->axis_w, s.columns) * p->depth
-               : 0;
+    if (p->cut_for == n) return;
+    p->slabs = convti_plan_slabs(p, n, real_size);
+    p->cut_for = n;
 }
 
-int64_t convti_slab_target(const struct gather_plan *p, size_t real_size)
+/* Images of a slab are at most what fits; a box is largest where the batch alone gives the work. */
+static void plan_rooms(struct gather_plan *p, size_t real_size)
 {
-    struct slabs s = convti_plan_slabs(p, INT32_MAX, real_size);
-    return p->target_staged ? s.images * s.rows * s.columns * (s.groups > 1 ? p->panel : p->columns)
-                            : 0;
+    p->cut_for = p->source_room = p->target_room = 0;
+    if (!p->source_staged && !p->target_staged) return;
+    const struct slabs s = convti_plan_slabs(p, INT32_MAX, real_size);
+    const int64_t columns = s.groups > 1 ? p->panel : p->columns;
+    if (p->source_staged)
+        p->source_room = s.images * span(&p->axis_h, s.rows) * span(&p->axis_w, s.columns) *
+                         p->depth;
+    if (p->target_staged) p->target_room = s.images * s.rows * s.columns * columns;
+}
+
+/* ---- the two passes -------------------------------------------------------------------------- */
+
+static struct gather_axis forward_axis(const struct axis *a)
+{
+    return (struct gather_axis){a->in, a->out, a->stride, 1, (a->kernel - 1) * a->dilation};
+}
+
+/* dx: a step of the target is one of `stride` in the source. */
+static struct gather_axis backward_axis(const struct axis *a)
+{
+    return (struct gather_axis){a->out, a->in, 1, a->stride,
+                                ceil_div((a->kernel - 1) * a->dilation, a->stride)};
+}
+
+void convti_plan_gather_forward(struct gather_plan *p, const struct geometry *g,
+                                const struct tile_sizes *tiles, size_t real_size)
+{
+    p->axis_h = forward_axis(&g->h);
+    p->axis_w = forward_axis(&g->w);
+    p->kernel_w = g->w.kernel;
+    p->positions = g->h.in * g->w.in;
+    p->columns = g->filters;
+    p->k = g->channels;
+    p->taps = g->taps;
+    p->source_staged = p->target_staged = g->channels_first;
+    p->met_h = (double)g->h.kernel / (double)g->h.stride;
+    p->met_w = (double)g->w.kernel / (double)g->w.stride;
+    cut_panels(p, tiles, (int64_t)real_size);
+    plan_rooms(p, real_size);
+}
+
+void convti_plan_gather_backward(struct gather_plan *p, const struct geometry *g,
+                                 const struct tile_sizes *tiles, size_t real_size)
+{
+    p->axis_h = backward_axis(&g->h);
+    p->axis_w = backward_axis(&g->w);
+    p->kernel_w = g->w.kernel;
+    p->positions = g->h.in * g->w.in;
+    p->columns = g->channels;
+    p->k = g->filters;
+    p->taps = g->taps;
+    p->source_staged = false; /* dz is channels_last in any case */
+    p->target_staged = g->channels_first;
+    p->met_h = (double)g->h.kernel;
+    p->met_w = (double)g->w.kernel;
+    cut_panels(p, tiles, (int64_t)real_size);
+    plan_rooms(p, real_size);
 }

@@ -156,15 +156,18 @@ struct line_cuts convti_cut_lines(const struct lines_plan *p, int64_t n, size_t 
     return cuts;
 }
 
-int64_t convti_line_ring_bound(const struct lines_plan *p, size_t real_size)
+void convti_cut_lines_for(struct lines_plan *p, int64_t n, size_t real_size)
 {
-    return (p->span + 1) * row_lines(p) * cut_positions(p, 0, (int64_t)real_size).stride;
+    if (p->cut_for == n) return;
+    p->cuts = convti_cut_lines(p, n, real_size);
+    p->cut_for = n;
 }
 
-int64_t convti_line_x_bound(const struct lines_plan *p, size_t real_size)
+static void plan_rooms(struct lines_plan *p, int64_t size)
 {
-    const int64_t size = (int64_t)real_size;
-    return cut_channels(p, size) * cut_positions(p, 0, size).x_stride;
+    const struct line_cuts cuts = cut_positions(p, 0, size);
+    p->ring_room = (p->span + 1) * row_lines(p) * cuts.stride;
+    p->x_room = cut_channels(p, size) * cuts.x_stride;
 }
 
 static bool possible(const struct lines_plan *p, const struct geometry *g, int64_t size)
@@ -220,4 +223,5 @@ void convti_plan_lines(struct lines_plan *p, const struct geometry *g,
     if (!possible(p, g, size)) return;
     make_groups(p);
     p->chosen = p->high - p->low <= MOST_SHIFTS && lines_cost(p, size) < gather_cost(p, gather);
+    if (p->chosen) plan_rooms(p, size);
 }

@@ -25,8 +25,15 @@ enum {
     LEAST_PIECE = 4,             /* pixels of a row whose copies need even more */
     SUMS_BYTES = 512 << 10,      /* dw of a task: stays in L2 */
     LEAST_SHARING = 4,           /* tiles that pay for packing x */
+    DZ_BYTES = 160 << 10,        /* packed dz of a chunk: stays in L2 beside x */
+    LEAST_VECTORS = 12,          /* of a task's channels that pay for packing dz */
+    SHORT_ROW = 12,              /* pixels of a row that it pays to join with others */
+    SHORT_VECTORS = 6,           /* the vectors that such rows take */
     SHARING_ROWS = 256,          /* of dw, in a task: what a visit of x is worth */
     MOST_TASKS = 32,             /* of a part; more balance no better */
+    WANTED_TASKS = 16,           /* of all parts: enough for 16 threads */
+    LEAST_TASKS = 8,             /* the same, where every further one reads more */
+    LEAST_SIDE = 48,             /* rows or channels of a task: what packing is worth */
     MOST_PARTS = 16,             /* sums of dw side by side, where one has too few tasks */
     PART_BYTES = 1 << 20         /* partial sums of dw, all parts together */
 };
@@ -153,19 +160,75 @@ static bool plan_chunks(struct outer_plan *p, const struct geometry *g, size_t r
     }
 }
 
+/* Rows and channels of a task. */
+static int64_t task_rows(const struct outer_plan *p)
+{
+    return ceil_div(p->items, p->stretches) * p->rows;
+}
+
+static int64_t task_channels(const struct outer_plan *p)
+{
+    return ceil_div(p->strips, p->blocks) * p->vectors * p->lanes;
+}
+
+/*
+ * Tasks pack x for all their rows and dz for all their channels: rather few large ones of whole taps,
+ * but enough for many threads, and sums that stay in the cache. They are halved the longer way.
+ */
+static void cut_taps(struct outer_plan *p, int64_t real)
+{
+    const int64_t taps = p->items / p->cuts_of_window;
+    int64_t each = lesser(ceil_div(SHARING_ROWS, p->window), taps);
+    while (taps % each != 0) each--;
+    p->stretches = taps / each;
+    for (;;) {
+        const int64_t rows = task_rows(p), channels = task_channels(p);
+        if (p->stretches * p->blocks * p->most_parts >= LEAST_TASKS &&
+            rows * channels * real <= SUMS_BYTES)
+            return;
+        if (rows >= channels && p->items >= 2 * p->stretches && rows >= 2 * LEAST_SIDE)
+            p->stretches *= 2;
+        else if (p->strips >= 2 * p->blocks && channels >= 2 * LEAST_SIDE)
+            p->blocks *= 2;
+        else
+            return;
+    }
+}
+
+/* Blocks of channels whose packed x stays in L2; every task of copied windows makes its own copies. */
 static void plan_tasks(struct outer_plan *p, const struct geometry *g, size_t real_size)
 {
     int64_t pixels = p->chunk_rows * ceil_div(g->w.in, p->row_cuts), real = (int64_t)real_size;
     int64_t channels = greater(BLOCK_BYTES / (pixels * real), 1);
     p->blocks = lesser(ceil_div(g->channels, channels), p->strips);
-    int64_t block = ceil_div(g->channels, p->blocks);
-    int64_t item = (p->swapped ? p->vectors * p->lanes : p->rows) * p->together * block * real;
-    int64_t most = greater(SUMS_BYTES / item, 1),
-            least = p->swapped ? p->cuts_of_window : ceil_div(SHARING_ROWS, p->rows);
-    int64_t each = greater(least, ceil_div(p->items * p->blocks, MOST_TASKS));
-    /* every task makes its own copies of dz */
-    if (p->copied && !p->swapped) each = p->items;
-    p->stretches = p->apart ? p->items / p->cuts_of_window : ceil_div(p->items, lesser(each, most));
+    p->most_parts = clamp(PART_BYTES / real / convti_outer_sums(p, g), 1, MOST_PARTS);
+    if (!p->copied) {
+        cut_taps(p, real);
+    } else if (p->apart) {
+        p->stretches = p->items / p->cuts_of_window;
+    } else if (p->swapped) {
+        int64_t block = ceil_div(g->channels, p->blocks);
+        int64_t most = greater(SUMS_BYTES / (p->vectors * p->lanes * block * real), 1);
+        int64_t each = greater(p->cuts_of_window, ceil_div(p->items * p->blocks, MOST_TASKS));
+        p->stretches = ceil_div(p->items, lesser(each, most));
+    } else {
+        p->stretches = 1;
+    }
+}
+
+/*
+ * The pixels of a tile's dz lie strides apart: where such a stride is a multiple of a power of two, they
+ * share a few sets of the caches. So dz is packed where enough channels meet it, sooner where rows are
+ * short: packed they are one stretch.
+ */
+static void plan_dz(struct outer_plan *p, const struct geometry *g, size_t real_size)
+{
+    const int64_t least = g->w.in < SHORT_ROW ? SHORT_VECTORS : LEAST_VECTORS;
+    if (p->copied || p->channel_vectors < least * p->blocks) return;
+    const int64_t pixels = p->chunk_rows * ceil_div(g->w.in, p->row_cuts);
+    p->dz_panel = pixels * p->rows + p->lanes; /* the last pixel is stored in whole vectors */
+    p->dz_cuts =
+        lesser(greater(DZ_BYTES / (p->dz_panel * (int64_t)real_size), 1), p->cuts_of_window);
 }
 
 /* Where roles are swapped even a single part has sums of its own, and pads. False: too many even
@@ -193,6 +256,7 @@ void convti_plan_outer(struct outer_plan *plan, const struct geometry *g,
                 if (!plan_sums(&p, g, real_size)) continue;
                 if (!plan_chunks(&p, g, real_size)) continue;
                 plan_tasks(&p, g, real_size);
+                plan_dz(&p, g, real_size);
                 *plan = p;
                 least = cost;
             }
@@ -205,9 +269,8 @@ int64_t convti_outer_chunks(const struct outer_plan *p, const struct geometry *g
 
 int64_t convti_outer_parts(const struct outer_plan *p, const struct geometry *g, int64_t n)
 {
-    int64_t wanted = ceil_div(MOST_PARTS, p->stretches * p->blocks);
-    int64_t affordable = PART_BYTES / 8 / convti_outer_sums(p, g);
-    return greater(lesser(lesser(wanted, affordable), convti_outer_chunks(p, g, n)), 1);
+    int64_t wanted = ceil_div(WANTED_TASKS, p->stretches * p->blocks);
+    return greater(lesser(lesser(wanted, p->most_parts), convti_outer_chunks(p, g, n)), 1);
 }
 
 int64_t convti_outer_sums(const struct outer_plan *p, const struct geometry *g)

@@ -26,6 +26,10 @@ static const struct row rows[] = {
     {3, 9, 10, 33, 18, 3, 3, 1, 1, 3, CONVT_SAME},
     {2, 4, 5, 1100, 13, 2, 3, 2, 1, 1, CONVT_SAME},
     {3, 5, 300, 64, 16, 3, 3, 1, 1, 1, CONVT_SAME},
+    /* the same with dz packed: several groups of cuts; a row in pieces */
+    {2, 9, 8, 200, 270, 2, 2, 2, 2, 1, CONVT_SAME},
+    {1, 2, 530, 100, 37, 1, 3, 1, 2, 1, CONVT_VALID},
+    {2, 6, 11, 96, 66, 3, 3, 2, 2, 2, CONVT_SAME},
     /* windows: few filters, one or several kernel rows at once */
     {9, 13, 11, 32, 1, 3, 3, 1, 1, 1, CONVT_SAME},
     {2, 20, 21, 56, 1, 9, 9, 2, 2, 1, CONVT_SAME},

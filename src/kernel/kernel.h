@@ -134,6 +134,18 @@ typedef void weave_kernel(int64_t count, const real *line, int64_t stride, real 
 typedef void copy_kernel(int64_t rows, int64_t count, const real *from, int64_t from_stride,
                          real *to, int64_t to_stride);
 
+/* Rows of `length` elements in even cuts of whole units, of which [cut0, cut1) become panels. */
+struct panels {
+    int64_t length, units, unit, cuts, cut0, cut1;
+    int64_t width, size; /* elements of a row of a panel, of a panel */
+};
+
+/* to[cut - cut0][r][j] = from[r * from_stride + begin(cut) + j] for r < rows, in whole vectors: what is
+ * behind a cut's elements is undefined, 0 behind the row's; beyond the last row up to LANES - 1 elements
+ * are written. */
+typedef void split_kernel(int64_t rows, const real *from, int64_t from_stride,
+                          const struct panels *panels, real *to);
+
 struct kernels {
     struct tile_sizes tiles;
     gemm_kernel *const (*gemm)[GEMM_MAX_ROWS + 1]; /* [vectors][rows] */
@@ -143,7 +155,7 @@ struct kernels {
     line_kernel *const (*line)[LINE_MAX_ROWS + 1]; /* [vectors][rows] */
     weave_kernel *const *weave;                    /* [lines] */
     copy_kernel *copy;
-    copy_kernel *copy_rows; /* with zeros behind a row up to whole vectors; rows far apart */
+    split_kernel *split;
     activate_kernel *const *activate; /* [activation number], element by element */
     slope_kernel *const *slope;
     axis_value_kernel *const *axis_value; /* [activation number], those along an axis */

@@ -92,18 +92,60 @@ INLINE void outer(int groups, int rows, int vectors, const struct segment *segme
         store_group(rows, vectors, sum[g], t->out + g * t->group_stride, t);
 }
 
-/* to[r][c] = from[r][c], c < columns, zeros up to whole vectors; rows are fetched ahead of their
- * turn, since nothing else does where they lie far apart. */
-static void copy_rows(int64_t rows, int64_t columns, const real *from, int64_t from_stride,
-                      real *to, int64_t to_stride)
+/* What a panel takes of every row, in whole vectors: of dz these are more than its elements, and a row
+ * is stored over what the one before it left behind its end. */
+INLINE void split_panel(int vectors, int64_t rows, const real *from, int64_t from_stride,
+                        int64_t width, real *to)
 {
-    enum { AHEAD = 12 };
-    const int64_t whole = columns / LANES * LANES;
-    for (; rows > 0; rows--, from += from_stride, to += to_stride) {
-        for (int64_t c = 0; c < columns; c += 64 / (int)sizeof(real))
-            __builtin_prefetch(from + AHEAD * from_stride + c);
-        for (int64_t c = 0; c < whole; c += LANES) v_store(to + c, v_load(from + c));
-        if (whole < columns) v_store(to + whole, v_load_part(from + whole, columns - whole));
+    for (; rows > 0; rows--, from += from_stride, to += width) UNROLL
+    for (int j = 0; j < vectors; j++) v_store(to + j * LANES, v_load(from + j * LANES));
+}
+
+/* The last panels, whose whole vectors would lie behind the row's end. */
+static void split_end(int64_t vectors, int64_t rows, int64_t left, const real *from,
+                      int64_t from_stride, int64_t width, real *to)
+{
+    for (; rows > 0; rows--, from += from_stride, to += width)
+        for (int64_t j = 0; j < vectors * LANES; j += LANES)
+            v_store(to + j, left > j ? load_up_to(from + j, left - j) : v_splat(0));
+}
+
+static void split_rows(const struct panels *p, int64_t rows, const real *from, int64_t from_stride,
+                       real *to)
+{
+    const int64_t share = p->units / p->cuts, extra = p->units % p->cuts;
+    int64_t owed = extra * p->cut0 % p->cuts, begin = p->units * p->cut0 / p->cuts * p->unit, count;
+    for (int64_t cut = p->cut0; cut < p->cut1; cut++, begin += count, to += p->size) {
+        owed += extra;
+        count = (share + (owed >= p->cuts)) * p->unit;
+        if (owed >= p->cuts) owed -= p->cuts;
+        const int64_t vectors = (count + LANES - 1) / LANES, left = p->length - begin;
+        if (left < vectors * LANES)
+            split_end(vectors, rows, left, from + begin, from_stride, p->width, to);
+        else if (vectors == 1)
+            split_panel(1, rows, from + begin, from_stride, p->width, to);
+        else if (vectors == 2)
+            split_panel(2, rows, from + begin, from_stride, p->width, to);
+        else if (vectors == 3)
+            split_panel(3, rows, from + begin, from_stride, p->width, to);
+        else
+            split_panel(4, rows, from + begin, from_stride, p->width, to);
+    }
+}
+
+/* A few rows at a time, whose lines stay in L1 while all panels take their part; the next few are on
+ * their way. */
+static void split(int64_t rows, const real *from, int64_t from_stride, const struct panels *p,
+                  real *to)
+{
+    enum { ROWS = 4, LINE_REALS = 64 / (int)sizeof(real) };
+    const int64_t first = p->units * p->cut0 / p->cuts * p->unit,
+                  last = p->units * p->cut1 / p->cuts * p->unit;
+    for (; rows > 0; rows -= ROWS, from += ROWS * from_stride, to += ROWS * p->width) {
+        for (int r = 0; r < ROWS; r++)
+            for (int64_t j = first; j < last; j += LINE_REALS)
+                __builtin_prefetch(from + (ROWS + r) * from_stride + j);
+        split_rows(p, rows < ROWS ? rows : ROWS, from, from_stride, to);
     }
 }
 

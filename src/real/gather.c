@@ -64,8 +64,8 @@ static void lay_desk(const struct gather_plan *p, convti_size *size, struct desk
         convti_size_add(size, p->most_runs, sizeof(struct run)),
         convti_size_add(size, p->chunk + GEMM_MAX_ROWS, sizeof(int64_t)),
         convti_size_add(size, p->chunk + GEMM_MAX_ROWS, sizeof(int64_t)),
-        convti_size_add(size, convti_slab_source(p, sizeof(real)), sizeof(real)),
-        convti_size_add(size, convti_slab_target(p, sizeof(real)), sizeof(real)),
+        convti_size_add(size, p->source_room, sizeof(real)),
+        convti_size_add(size, p->target_room, sizeof(real)),
     };
     if (!memory) return;
     *desk = (struct desk){(void *)(memory + at[0]), (void *)(memory + at[1]),
@@ -411,7 +411,7 @@ static void run_in_place(struct item *it, const struct desk *desk)
 void FN(convti_gather)(const struct gather_call *call)
 {
     const struct gather_plan *p = call->plan;
-    const struct slabs s = convti_plan_slabs(p, call->n, sizeof(real));
+    const struct slabs s = p->slabs;
     const int64_t boxes = s.row_cuts * s.column_cuts, cuts = s.image_cuts * boxes,
                   phases = s.phases_h * s.phases_w;
     convti_size size = {0};

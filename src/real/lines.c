@@ -299,17 +299,17 @@ static void run_item(struct item *it)
 size_t FN(convti_lines_scratch)(const struct lines_plan *p)
 {
     convti_size size = {0};
-    convti_size_add(&size, convti_line_ring_bound(p, sizeof(real)), sizeof(real));
-    convti_size_add(&size, convti_line_x_bound(p, sizeof(real)), sizeof(real));
+    convti_size_add(&size, p->ring_room, sizeof(real));
+    convti_size_add(&size, p->x_room, sizeof(real));
     return size.bytes;
 }
 
 void FN(convti_lines)(const struct lines_plan *p, const struct gather_call *call)
 {
-    const struct line_cuts cuts = convti_cut_lines(p, call->n, sizeof(real));
+    const struct line_cuts cuts = p->cuts;
     const int64_t parts = cuts.segments * cuts.bands, items = cuts.image_cuts * parts;
     convti_size size = {0};
-    convti_size_add(&size, convti_line_ring_bound(p, sizeof(real)), sizeof(real));
+    convti_size_add(&size, p->ring_room, sizeof(real));
     real *ring = call->scratch, *x = (real *)((char *)call->scratch + size.bytes);
     const int64_t row = p->phases * p->filters * cuts.stride;
     _Atomic int64_t *queue = convti_queue(call->team);

@@ -23,7 +23,8 @@ struct stretch {
 
 /* Memory of one task. */
 struct desk {
-    real *x;      /* [strip][pixel of the chunk][channel of the strip], zeros behind the channels */
+    real *x;      /* [strip][pixel of the chunk][channel of the strip], zeros behind the last */
+    real *dz;     /* of one window: [cut][pixel that it meets][filter of the cut] */
     real *copies; /* rows of dz, as padded */
     real *sums;   /* of one window: [channel][element] */
     bool *copied; /* which of them are there */
@@ -31,14 +32,20 @@ struct desk {
     struct segment *segments;  /* the same with one strip of x */
 };
 
+/* Of a strip of packed x. */
+static int64_t panel_width(const struct outer_plan *p)
+{
+    return p->swapped ? p->rows : p->vectors * p->lanes;
+}
+
 static size_t lay_desk(const struct outer_plan *p, const struct geometry *g, struct desk *desk,
                        void *memory)
 {
     convti_size size = {0};
     int64_t pixels = p->chunk_rows * ceil_div(g->w.in, p->row_cuts),
-            channels = (ceil_div(p->channel_vectors, p->blocks) + p->vectors) * p->lanes;
-    if (p->swapped) channels = ceil_div(g->channels, p->blocks) + p->rows;
+            channels = ceil_div(p->strips, p->blocks) * panel_width(p);
     size_t x = convti_size_add(&size, p->in_place ? 0 : pixels * channels, sizeof(real));
+    size_t dz = convti_size_add(&size, p->dz_cuts * p->dz_panel, sizeof(real));
     size_t copies = convti_size_add(&size, p->copy_rows * p->copy_size, sizeof(real));
     size_t sums = convti_size_add(&size, convti_outer_task_sums(p, g), sizeof(real));
     size_t copied = convti_size_add(&size, p->copy_rows, sizeof(bool));
@@ -48,6 +55,7 @@ static size_t lay_desk(const struct outer_plan *p, const struct geometry *g, str
     if (memory) {
         char *at = memory;
         *desk = (struct desk){(real *)(void *)(at + x),
+                              (real *)(void *)(at + dz),
                               (real *)(void *)(at + copies),
                               (real *)(void *)(at + sums),
                               (bool *)(at + copied),
@@ -63,6 +71,11 @@ size_t FN(convti_outer_scratch)(const struct convt_layer *l)
 }
 
 /* ---- what a task works on -------------------------------------------------------------------- */
+
+/* Items x strips of dw, and the chunks of pixels that it sums. */
+struct task {
+    int64_t item0, item1, strip0, strip1, chunk0, chunk1;
+};
 
 /* Channels [c0, c1) of tiles: `vectors` vectors, or rows where roles are swapped. */
 struct strip {
@@ -136,56 +149,60 @@ struct sight {
     int64_t stride;
 };
 
-/* Channels [c0, c1) of a chunk, `width` a pixel. */
-static void pack_channels(const struct outer_call *call, const struct chunk *k, int64_t c0,
-                          int64_t c1, int64_t width, real *to)
+/* Pixels [at, at + pixels) of an image, which come last in memory, as rows of the strips' panels. */
+static void transpose_strips(const struct outer_call *call, struct task t, const real *image,
+                             int64_t at, int64_t pixels, int64_t size, real *to)
 {
     const struct geometry *g = call->geometry;
-    int64_t pixels = k->j1 - k->j0, channels = c1 - c0;
+    const int64_t width = panel_width(call->plan), plane = g->h.in * g->w.in;
+    for (int64_t i = t.strip0; i < t.strip1; i++, to += size) {
+        const struct strip s = find_strip(call->plan, g, i);
+        const int64_t channels = s.c1 - s.c0;
+        call->kernels->transpose(channels, pixels, image + s.c0 * plane + at, plane, to, width);
+        for (int64_t j = 0; channels < width && j < pixels; j++)
+            memset(to + j * width + channels, 0, (size_t)(width - channels) * sizeof(real));
+    }
+}
+
+/* The task's strips of a chunk, a panel each. */
+static void pack_strips(const struct outer_call *call, const struct chunk *k, struct task t,
+                        real *to)
+{
+    const struct geometry *g = call->geometry;
+    const struct outer_plan *p = call->plan;
+    const int64_t pixels = k->j1 - k->j0, width = panel_width(p);
+    const struct panels panels = {
+        .length = g->channels,
+        .units = p->channel_vectors,
+        .unit = p->lanes,
+        .cuts = p->strips,
+        .cut0 = t.strip0,
+        .cut1 = t.strip1,
+        .width = width,
+        .size = (k->row1 - k->row0) * pixels * width,
+    };
     struct band b = first_band(g, k);
     do
         for (int64_t i = b.i0; i < b.i1; i++, to += pixels * width) {
             const real *image = call->x + b.n * g->x_size;
-            int64_t at = i * g->w.in + k->j0;
+            const int64_t at = i * g->w.in + k->j0;
             if (g->channels_first)
-                call->kernels->transpose(channels, pixels, image + c0 * g->h.in * g->w.in + at,
-                                         g->h.in * g->w.in, to, width);
+                transpose_strips(call, t, image, at, pixels, panels.size, to);
             else
-                call->kernels->copy_rows(pixels, channels, image + at * g->channels + c0,
-                                         g->channels, to, width);
-            for (int64_t j = 0; g->channels_first && channels < width && j < pixels; j++)
-                memset(to + j * width + channels, 0, (size_t)(width - channels) * sizeof(real));
+                call->kernels->split(pixels, image + at * g->channels, g->channels, &panels, to);
         }
     while (next_band(g, k, &b));
 }
 
-static int64_t strip_width(const struct outer_plan *p, const struct strip *s)
-{
-    return p->swapped ? s->c1 - s->c0 : s->vectors * p->lanes;
-}
-
-static void pack_strips(const struct outer_call *call, const struct chunk *k, int64_t strip0,
-                        int64_t strip1, real *to)
-{
-    int64_t pixels = (k->row1 - k->row0) * (k->j1 - k->j0);
-    for (int64_t i = strip0; i < strip1; i++) {
-        struct strip s = find_strip(call->plan, call->geometry, i);
-        int64_t width = strip_width(call->plan, &s);
-        pack_channels(call, k, s.c0, s.c1, width, to);
-        to += pixels * width;
-    }
-}
-
 static struct sight see_strip(const struct outer_call *call, const struct chunk *k,
-                              const real *packed, int64_t strip0, const struct strip *s)
+                              const real *packed, int64_t index, const struct strip *s)
 {
     const struct geometry *g = call->geometry;
     if (call->plan->in_place)
         return (struct sight){call->x + (k->row0 * g->w.in + k->j0) * g->channels + s->c0,
                               g->channels};
-    int64_t pixels = (k->row1 - k->row0) * (k->j1 - k->j0);
-    struct strip first = find_strip(call->plan, g, strip0);
-    return (struct sight){packed + (s->c0 - first.c0) * pixels, strip_width(call->plan, s)};
+    const int64_t pixels = (k->row1 - k->row0) * (k->j1 - k->j0), width = panel_width(call->plan);
+    return (struct sight){packed + index * pixels * width, width};
 }
 
 /* ---- dz -------------------------------------------------------------------------------------- */
@@ -314,7 +331,8 @@ static struct ahead look_ahead(const struct outer_call *call, const struct chunk
     const struct outer_plan *p = call->plan;
     int64_t size = call->n * (g->x_size + g->z_size) * (int64_t)sizeof(real),
             rows = k->row1 - k->row0, columns = k->j1 - k->j0;
-    if (size <= FAR_BYTES || g->channels_first || p->swapped) return (struct ahead){NULL, 0, 0};
+    if (size <= FAR_BYTES || g->channels_first || p->swapped || p->dz_cuts > 0)
+        return (struct ahead){NULL, 0, 0};
     struct ahead a = {.x = call->x + (k->row0 * g->w.in + k->j0) * g->channels};
     a.x_ahead = (p->items == 1 ? NEAR : rows * columns) * g->channels;
     a.dz_ahead = p->row_cuts > 1 ? columns * g->w.stride * g->filters
@@ -322,12 +340,33 @@ static struct ahead look_ahead(const struct outer_call *call, const struct chunk
     return a;
 }
 
-/* The stretches with one strip of x, from channel c0 on. */
-static void aim(const struct outer_call *call, const struct desk *desk, int64_t count,
-                struct sight x, struct ahead ahead, int64_t c0)
+/* Packed dz of all stretches lies one behind another: where x does, too, they are one segment. */
+static int64_t aim_packed(const struct outer_call *call, const struct desk *desk, int64_t count,
+                          struct sight x)
+{
+    const int64_t width = call->plan->rows;
+    struct segment *segment = desk->segments - 1;
+    const real *dz = desk->dz;
+    for (int64_t i = 0; i < count; i++) {
+        const struct stretch *s = &desk->stretches[i];
+        const real *at = x.x + s->pixel * x.stride;
+        const int64_t step = s->step * x.stride;
+        if (i > 0 && segment->us == step && segment->u + segment->count * step == at)
+            segment->count += s->count;
+        else
+            *++segment = (struct segment){at, dz, s->count, step, width, {{at, step}, {at, step}}};
+        dz += s->count * width;
+    }
+    return segment + 1 - desk->segments;
+}
+
+/* The stretches with one strip of x, from channel c0 on, as segments. */
+static int64_t aim(const struct outer_call *call, const struct desk *desk, int64_t count,
+                   struct sight x, struct ahead ahead, int64_t c0)
 {
     const int64_t channels = call->geometry->channels;
-    const bool swapped = call->plan->swapped;
+    const struct outer_plan *p = call->plan;
+    if (p->dz_cuts > 0) return aim_packed(call, desk, count, x);
     for (int64_t i = 0; i < count; i++) {
         const struct stretch *s = &desk->stretches[i];
         const real *at = x.x + s->pixel * x.stride;
@@ -336,10 +375,12 @@ static void aim(const struct outer_call *call, const struct desk *desk, int64_t 
         if (ahead.x)
             next = (struct far){ahead.x + s->pixel * channels + ahead.x_ahead + c0,
                                 s->step * channels};
-        if (ahead.x) dz = call->plan->copied ? next : (struct far){s->dz + ahead.dz_ahead, s->ds};
-        desk->segments[i] = swapped ? (struct segment){s->dz, at, s->count, s->ds, xs, {dz, next}}
-                                    : (struct segment){at, s->dz, s->count, xs, s->ds, {dz, next}};
+        if (ahead.x) dz = p->copied ? next : (struct far){s->dz + ahead.dz_ahead, s->ds};
+        desk->segments[i] = p->swapped
+                                ? (struct segment){s->dz, at, s->count, s->ds, xs, {dz, next}}
+                                : (struct segment){at, s->dz, s->count, xs, s->ds, {dz, next}};
     }
+    return count;
 }
 
 /* ---- tiles ----------------------------------------------------------------------------------- */
@@ -361,12 +402,12 @@ static void run_tile(const struct outer_call *call, const struct segment *segmen
     const struct outer_plan *p = call->plan;
     if (p->swapped) {
         tile.u = w0 * p->lanes;
+        tile.v = 0;
         tile.stride = p->window_vectors * p->lanes;
         tile.width = (w1 - w0) * p->lanes;
         tile.out = sums + (w.index * g->channels + s.c0) * tile.stride + tile.u;
         call->kernels->outer[1][w1 - w0][s.c1 - s.c0](segments, count, &tile);
     } else {
-        tile.v = w0;
         tile.stride = g->channels;
         tile.group_stride = p->bands * p->window * g->channels;
         tile.width = s.c1 - s.c0;
@@ -375,35 +416,71 @@ static void run_tile(const struct outer_call *call, const struct segment *segmen
     }
 }
 
-struct task {
-    int64_t item0, item1, strip0, strip1, chunk0, chunk1;
-};
-
-/* One window's items [item0, item1): what they read of dz stays in the caches while strips pass, and
- * a strip of x in L1 while items pass. */
-static void run_window(const struct outer_call *call, const struct desk *desk, struct task t,
-                       const struct chunk *k, bool add, real *sums)
+/* One window's items: what they read of dz stays in the caches while strips pass, and a strip of x in
+ * L1 while items pass. */
+static void run_cuts(const struct outer_call *call, const struct desk *desk, struct task t,
+                     const struct chunk *k, struct window w, int64_t count, int64_t cut0,
+                     int64_t cut1, bool add, real *sums)
 {
     const struct geometry *g = call->geometry;
     const struct outer_plan *p = call->plan;
-    const struct window w = find_window(p, g, t.item0);
     struct outer_tile tile = {.pitch = g->h.dilation * k->pitch, .add = add};
-    const int64_t count = find_stretches(call, desk, k, w), cuts = p->cuts_of_window,
-                  cut0 = t.item0 % cuts, cut1 = cut0 + t.item1 - t.item0,
-                  length = p->swapped ? p->window_vectors : p->window, begin = length * cut0 / cuts;
+    const int64_t cuts = p->cuts_of_window, length = p->swapped ? p->window_vectors : p->window,
+                  begin = length * cut0 / cuts;
     const int64_t line = 64 / (int64_t)sizeof(real),
                   lines = ceil_div(p->window * cut1 / cuts - p->window * cut0 / cuts, line);
     const struct ahead ahead = look_ahead(call, k);
     int64_t fetched = 0;
     for (int64_t i = t.strip0; i < t.strip1; i++) {
         struct strip s = find_strip(p, g, i);
-        aim(call, desk, count, see_strip(call, k, desk->x, t.strip0, &s), ahead, s.c0);
+        const int64_t segments =
+            aim(call, desk, count, see_strip(call, k, desk->x, i - t.strip0, &s), ahead, s.c0);
         for (int64_t cut = cut0, w0 = begin, w1; cut < cut1; cut++, w0 = w1, fetched++) {
             w1 = length * (cut + 1) / cuts;
             tile.fetch = fetched >= lines;
             tile.fetch_at = tile.fetch ? (cut - cut0) * line : fetched * line;
-            run_tile(call, desk->segments, count, w, w0, w1, s, tile, sums);
+            tile.v = p->dz_cuts > 0 ? (cut - cut0) * p->dz_panel : w0;
+            run_tile(call, desk->segments, segments, w, w0, w1, s, tile, sums);
         }
+    }
+}
+
+/* The filters of items [cut0, cut1) of every pixel that the window meets. */
+static void pack_dz(const struct outer_call *call, const struct desk *desk, int64_t count,
+                    int64_t cut0, int64_t cut1)
+{
+    const struct outer_plan *p = call->plan;
+    const struct panels panels = {
+        .length = p->window,
+        .units = p->window,
+        .unit = 1,
+        .cuts = p->cuts_of_window,
+        .cut0 = cut0,
+        .cut1 = cut1,
+        .width = p->rows,
+        .size = p->dz_panel,
+    };
+    real *to = desk->dz;
+    for (int64_t i = 0; i < count; i++) {
+        const struct stretch *s = &desk->stretches[i];
+        call->kernels->split(s->count, s->dz, s->ds, &panels, to);
+        to += s->count * p->rows;
+    }
+}
+
+/* Items [item0, item1) of one window, as many at a time as dz is packed for. */
+static void run_window(const struct outer_call *call, const struct desk *desk, struct task t,
+                       const struct chunk *k, bool add, real *sums)
+{
+    const struct outer_plan *p = call->plan;
+    const struct window w = find_window(p, call->geometry, t.item0);
+    const int64_t count = find_stretches(call, desk, k, w), cuts = t.item1 - t.item0,
+                  first = t.item0 % p->cuts_of_window,
+                  groups = p->dz_cuts > 0 ? ceil_div(cuts, p->dz_cuts) : 1;
+    for (int64_t i = 0; i < groups; i++) {
+        const int64_t cut0 = first + cuts * i / groups, cut1 = first + cuts * (i + 1) / groups;
+        if (p->dz_cuts > 0) pack_dz(call, desk, count, cut0, cut1);
+        run_cuts(call, desk, t, k, w, count, cut0, cut1, add, sums);
     }
 }
 
@@ -427,7 +504,7 @@ static void run_task(const struct outer_call *call, const struct desk *desk, str
         struct window first = find_window(p, g, t.item0), last = find_window(p, g, t.item1 - 1);
         k.th0 = first.th;
         k.th1 = last.th + last.together;
-        if (!p->in_place) pack_strips(call, &k, t.strip0, t.strip1, desk->x);
+        if (!p->in_place) pack_strips(call, &k, t, desk->x);
         if (p->copied) copy_rows(call, desk, &k);
         run_chunk(call, desk, t, &k, c > t.chunk0, sums);
     }

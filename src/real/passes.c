@@ -30,9 +30,13 @@ static void *scratch_of(const struct convt_layer *l, const struct team *team)
     return (char *)l->scratch + (size_t)team->thread * l->scratch_stride;
 }
 
-static struct gather_call forward_call(const struct convt_layer *l, int64_t n, const real *x,
+static struct gather_call forward_call(struct convt_layer *l, int64_t n, const real *x,
                                        real *target)
 {
+    if (l->lines.chosen)
+        convti_cut_lines_for(&l->lines, n, sizeof(real));
+    else
+        convti_cut_slabs_for(&l->forward, n, sizeof(real));
     return (struct gather_call){.plan = &l->forward,
                                 .kernels = l->kernels,
                                 .n = n,
@@ -232,6 +236,7 @@ static void backward(struct convt_layer *l, convt_const_view x, convt_const_view
     pass.recompute = pass.sweep.z_in_dz;
     pass.again.channels_first = false;
     if (!weights) pass.sweep.db = NULL;
+    convti_cut_slabs_for(&l->backward, y.n, sizeof(real));
     pass.gather = (struct gather_call){.plan = &l->backward,
                                        .kernels = l->kernels,
                                        .n = y.n,
