@@ -195,6 +195,9 @@ struct pixels {
 };
 struct pixels convti_valid_pixels(const struct axis *axis, int64_t t);
 
+/* (tap, pixel) pairs of an axis that meet the output, roughly. */
+double convti_pairs_inside(const struct axis *axis);
+
 /* The sweep that makes dz and db: pixels of a block, and of a step within it. */
 struct sweep_plan {
     int64_t block, step;

@@ -241,8 +241,8 @@ void convti_plan_gather_forward(struct gather_plan *p, const struct geometry *g,
     p->k = g->channels;
     p->taps = g->taps;
     p->source_staged = p->target_staged = g->channels_first;
-    p->met_h = (double)g->h.kernel / (double)g->h.stride;
-    p->met_w = (double)g->w.kernel / (double)g->w.stride;
+    p->met_h = convti_pairs_inside(&g->h) / (double)greater(g->h.out, 1);
+    p->met_w = convti_pairs_inside(&g->w) / (double)greater(g->w.out, 1);
     cut_panels(p, tiles, (int64_t)real_size);
     plan_rooms(p, real_size);
 }
@@ -259,8 +259,8 @@ void convti_plan_gather_backward(struct gather_plan *p, const struct geometry *g
     p->taps = g->taps;
     p->source_staged = false; /* dz is channels_last in any case */
     p->target_staged = g->channels_first;
-    p->met_h = (double)g->h.kernel;
-    p->met_w = (double)g->w.kernel;
+    p->met_h = convti_pairs_inside(&g->h) / (double)greater(g->h.in, 1);
+    p->met_w = convti_pairs_inside(&g->w) / (double)greater(g->w.in, 1);
     cut_panels(p, tiles, (int64_t)real_size);
     plan_rooms(p, real_size);
 }

@@ -50,8 +50,8 @@ struct pixels convti_valid_pixels(const struct axis *a, int64_t t)
                            lesser(ceil_div(a->out - shift, a->stride), a->in)};
 }
 
-/* (tap, pixel) pairs of an axis that meet the output, roughly: all but a triangle at either end. */
-static double pairs_inside(const struct axis *a)
+/* All but a triangle at either end. */
+double convti_pairs_inside(const struct axis *a)
 {
     double s = (double)a->stride, d = (double)a->dilation, all = (double)a->kernel * (double)a->in;
     double before = (double)a->crop,
@@ -118,9 +118,9 @@ static double fill_in(struct outer_plan *p, const struct geometry *g,
     p->items = ceil_div(g->h.kernel, together) * p->bands * p->cuts_of_window;
 
     double each = tiles_cost(rows * together, row_tiles, across, panels) / (double)together;
-    double high = together > 1 ? (double)g->h.kernel * (double)g->h.in : pairs_inside(&g->h);
+    double high = together > 1 ? (double)g->h.kernel * (double)g->h.in : convti_pairs_inside(&g->h);
     double weights = (double)g->w_size / (double)p->lanes;
-    if (formulation == TAPS) return high * pairs_inside(&g->w) * each;
+    if (formulation == TAPS) return high * convti_pairs_inside(&g->w) * each;
     plan_edges(p, g);
     double copies = (double)convti_outer_piece(p, g, p->left) +
                     (double)convti_outer_piece(p, g, p->right);
