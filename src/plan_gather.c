@@ -7,6 +7,7 @@
 
 enum {
     RESIDENT_BYTES = 384 << 10, /* packed weights that stay in L2 beside a slab */
+    NEAR_BYTES = 10 << 20,      /* of a source that stays in the last cache while panels pass */
     SLAB_BYTES = 320 << 10,     /* source of such a slab, and what is staged of any */
     BLOCK_BYTES = 448 << 10,    /* of a panel that the pixels of a chunk walk over: stays in L2 */
     SLAB_PIXELS = 24,           /* of the target: a slab of fewer is not cut off */
@@ -166,6 +167,20 @@ static int64_t slabs_wanted(const struct gather_plan *p, int64_t n, int64_t grou
 }
 
 /*
+ * Where panels do not stay in L2 the source streams by once for every panel and phase. One that comes
+ * from memory each time had better stay in slabs, for each of which all panels stream by, unless that
+ * is more to read: where a panel's phase is larger than a slab.
+ */
+static bool streams(const struct gather_plan *p, int64_t n, int64_t size)
+{
+    if (p->packed * size <= RESIDENT_BYTES) return false;
+    if (p->source_staged || p->target_staged) return true;
+    const double pixels = (double)n * (double)(p->axis_h.source * p->axis_w.source);
+    return pixels * (double)(p->k * size) <= NEAR_BYTES ||
+           p->met * p->k * p->panel * size > SLAB_BYTES;
+}
+
+/*
  * What a tile reads most is the panel: a row of it for every k, four bytes of the source for every
  * pixel. So the panels have to stay in L2. Where all of them do, a slab of the source stays there,
  * too, and meets them one after the other. Where they do not, an item is one panel, of one phase if
@@ -180,7 +195,7 @@ struct slabs convti_plan_slabs(const struct gather_plan *p, int64_t n, size_t re
                       .groups = 1,
                       .phases_h = 1,
                       .phases_w = 1,
-                      .streamed = p->packed * size > RESIDENT_BYTES};
+                      .streamed = streams(p, n, size)};
     if (s.streamed) s.groups = p->panels;
     if (s.streamed && !p->target_staged) {
         s.phases_h = phases(&p->axis_h);
