@@ -345,19 +345,21 @@ static int64_t aim_packed(const struct outer_call *call, const struct desk *desk
                           struct sight x)
 {
     const int64_t width = call->plan->rows;
-    struct segment *segment = desk->segments - 1;
     const real *dz = desk->dz;
+    int64_t segments = 0;
     for (int64_t i = 0; i < count; i++) {
         const struct stretch *s = &desk->stretches[i];
         const real *at = x.x + s->pixel * x.stride;
         const int64_t step = s->step * x.stride;
-        if (i > 0 && segment->us == step && segment->u + segment->count * step == at)
-            segment->count += s->count;
+        struct segment *last = &desk->segments[segments > 0 ? segments - 1 : 0];
+        if (segments > 0 && last->us == step && last->u + last->count * step == at)
+            last->count += s->count;
         else
-            *++segment = (struct segment){at, dz, s->count, step, width, {{at, step}, {at, step}}};
+            desk->segments[segments++] =
+                (struct segment){at, dz, s->count, step, width, {{at, step}, {at, step}}};
         dz += s->count * width;
     }
-    return segment + 1 - desk->segments;
+    return segments;
 }
 
 /* The stretches with one strip of x, from channel c0 on, as segments. */
