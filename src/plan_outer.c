@@ -145,7 +145,9 @@ static bool plan_chunks(struct outer_plan *p, const struct geometry *g, size_t r
         int64_t most = ceil_div(g->w.in, p->row_cuts);
         p->copy_size = convti_outer_piece(p, g, lesser(p->left, most)) +
                        convti_outer_piece(p, g, lesser(p->right, most));
-        int64_t images = ceil_div(p->chunk_rows - 1, g->h.in) + 1;
+        /* as many images as make the most of it: a gap between rows may be larger than the kernel */
+        int64_t images = reach < g->h.stride ? ceil_div(p->chunk_rows, g->h.in)
+                                             : ceil_div(p->chunk_rows - 1, g->h.in) + 1;
         p->copy_rows = (p->chunk_rows - images) * g->h.stride + images * reach;
         double bytes = (double)p->copy_rows * (double)p->copy_size * (double)real;
         if (bytes <= COPY_BYTES) return true;

@@ -30,6 +30,7 @@ static const struct row rows[] = {
     {2, 9, 8, 200, 270, 2, 2, 2, 2, 1, CONVT_SAME},
     {1, 2, 530, 100, 37, 1, 3, 1, 2, 1, CONVT_VALID},
     {2, 6, 11, 96, 66, 3, 3, 2, 2, 2, CONVT_SAME},
+    {3, 2, 1, 19, 27, 4, 5, 1, 1, 1, CONVT_SAME}, /* more rows than four vectors of two lanes */
     /* windows: few filters, one or several kernel rows at once */
     {9, 13, 11, 32, 1, 3, 3, 1, 1, 1, CONVT_SAME},
     {2, 20, 21, 56, 1, 9, 9, 2, 2, 1, CONVT_SAME},
@@ -39,6 +40,8 @@ static const struct row rows[] = {
     {30, 1, 1, 37, 2, 7, 6, 1, 1, 1, CONVT_VALID},
     {3, 40, 3, 80, 1, 5, 1, 3, 3, 1, CONVT_SAME},
     {1, 2, 250, 16, 5, 16, 4, 1, 4, 1, CONVT_VALID}, /* in pieces of a row */
+    {1, 6, 111, 1, 6, 1, 3, 3, 3, 1, CONVT_VALID},   /* rows of dz that no kernel row reaches */
+    {1, 9, 60, 40, 1, 1, 3, 4, 1, 1, CONVT_VALID},
     /* swapped: channels fill no vectors */
     {1, 9, 7, 21, 21, 16, 16, 8, 8, 1, CONVT_SAME},
     {4, 10, 12, 3, 40, 4, 4, 2, 2, 1, CONVT_SAME},

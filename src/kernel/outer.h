@@ -101,6 +101,14 @@ INLINE void split_panel(int vectors, int64_t rows, const real *from, int64_t fro
     for (int j = 0; j < vectors; j++) v_store(to + j * LANES, v_load(from + j * LANES));
 }
 
+/* Any number of vectors: panels of dz are as wide as a tile has rows, which two lanes make many of. */
+static void split_wide_panel(int64_t vectors, int64_t rows, const real *from, int64_t from_stride,
+                             int64_t width, real *to)
+{
+    for (; rows > 0; rows--, from += from_stride, to += width)
+        for (int64_t j = 0; j < vectors * LANES; j += LANES) v_store(to + j, v_load(from + j));
+}
+
 /* The last panels, whose whole vectors would lie behind the row's end. */
 static void split_end(int64_t vectors, int64_t rows, int64_t left, const real *from,
                       int64_t from_stride, int64_t width, real *to)
@@ -128,8 +136,10 @@ static void split_rows(const struct panels *p, int64_t rows, const real *from, i
             split_panel(2, rows, from + begin, from_stride, p->width, to);
         else if (vectors == 3)
             split_panel(3, rows, from + begin, from_stride, p->width, to);
-        else
+        else if (vectors == 4)
             split_panel(4, rows, from + begin, from_stride, p->width, to);
+        else
+            split_wide_panel(vectors, rows, from + begin, from_stride, p->width, to);
     }
 }
 
