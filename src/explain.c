@@ -78,8 +78,9 @@ static void explain_gather(struct page *page, const struct convt_layer *l, const
         "image%s x %lld rows x %lld columns%s%s\n",
         (long long)p->h.count, (long long)p->w.count, (long long)p->met, (long long)p->taps,
         (long long)p->panels, plural(p->panels), (long long)p->panel, columns,
-        s.streamed ? "each of which stays in the cache while the source streams by"
-                   : "which stay in the cache with a slab of the source",
+        s.resident   ? "which stay in the cache with a slab of the source"
+        : s.streamed ? "each of which stays in the cache while the source streams by"
+                     : "which stream by for every slab of the source",
         (long long)items, plural(items), (long long)s.images, plural(s.images), (long long)s.rows,
         (long long)s.columns, p->source_staged ? ", brought to channels last first" : "",
         p->target_staged ? ", brought to channels first at the end" : "");

@@ -19,6 +19,7 @@
  * Columns j are cut into panels of packed weights. Wide panels hold columns in vector lanes; where
  * columns are too few to fill them, dot panels hold k in vector lanes.
  */
+
 /* How far a stretch of a target axis reads: rows (or columns) of the source for `count` of the
  * target. */
 struct gather_axis {
@@ -34,6 +35,7 @@ struct slabs {
     int64_t image_cuts, row_cuts, column_cuts; /* how many of each */
     int64_t group, groups;                     /* panels of an item, and how many such groups */
     int64_t phases_h, phases_w; /* 1, or every phase of the stride is an item of its own */
+    bool resident;              /* all panels stay in the cache with a slab */
     bool streamed; /* an item is one panel of one phase, and as many pixels as the threads allow */
 };
 

@@ -166,14 +166,15 @@ static int64_t slabs_wanted(const struct gather_plan *p, int64_t n, int64_t grou
                     groups);
 }
 
-/*
- * Where panels do not stay in L2 the source streams by once for every panel and phase. One that comes
- * from memory each time had better stay in slabs, for each of which all panels stream by, unless that
- * is more to read: where a panel's phase is larger than a slab.
- */
+static bool resident(const struct gather_plan *p, int64_t size)
+{
+    return p->packed * size <= RESIDENT_BYTES;
+}
+
+/* Staged slabs are in the cache as they are; of others see below. */
 static bool streams(const struct gather_plan *p, int64_t n, int64_t size)
 {
-    if (p->packed * size <= RESIDENT_BYTES) return false;
+    if (resident(p, size)) return false;
     if (p->source_staged || p->target_staged) return true;
     const double pixels = (double)n * (double)(p->axis_h.source * p->axis_w.source);
     return pixels * (double)(p->k * size) <= NEAR_BYTES ||
@@ -182,9 +183,11 @@ static bool streams(const struct gather_plan *p, int64_t n, int64_t size)
 
 /*
  * What a tile reads most is the panel: a row of it for every k, four bytes of the source for every
- * pixel. So the panels have to stay in L2. Where all of them do, a slab of the source stays there,
- * too, and meets them one after the other. Where they do not, an item is one panel, of one phase if
- * it may be, and its slab as large as staging and threads allow: the source streams by.
+ * pixel. So a panel has to stay in L2. Where all of them do, a slab of the source stays there, too, and
+ * meets them one after the other. Where they do not, an item is one panel, of one phase if it may be,
+ * and its slab as large as staging and threads allow: the source streams by, once for each of them. A
+ * source that comes from memory each time had better stay in slabs all the same, and the panels stream
+ * by for every slab; unless that is more to read, where a panel's phase is larger than a slab.
  */
 struct slabs convti_plan_slabs(const struct gather_plan *p, int64_t n, size_t real_size)
 {
@@ -195,6 +198,7 @@ struct slabs convti_plan_slabs(const struct gather_plan *p, int64_t n, size_t re
                       .groups = 1,
                       .phases_h = 1,
                       .phases_w = 1,
+                      .resident = resident(p, size),
                       .streamed = streams(p, n, size)};
     if (s.streamed) s.groups = p->panels;
     if (s.streamed && !p->target_staged) {
@@ -245,21 +249,28 @@ static struct gather_axis backward_axis(const struct axis *a)
                                 ceil_div((a->kernel - 1) * a->dilation, a->stride)};
 }
 
+/* What follows for either pass from its axes, columns and k. */
+static void plan_gather(struct gather_plan *p, const struct geometry *g,
+                        const struct tile_sizes *tiles, size_t real_size)
+{
+    p->kernel_w = g->w.kernel;
+    p->positions = g->h.in * g->w.in;
+    p->taps = g->taps;
+    p->met_h = convti_pairs_inside(&g->h) / (double)greater(p->axis_h.target, 1);
+    p->met_w = convti_pairs_inside(&g->w) / (double)greater(p->axis_w.target, 1);
+    cut_panels(p, tiles, (int64_t)real_size);
+    plan_rooms(p, real_size);
+}
+
 void convti_plan_gather_forward(struct gather_plan *p, const struct geometry *g,
                                 const struct tile_sizes *tiles, size_t real_size)
 {
     p->axis_h = forward_axis(&g->h);
     p->axis_w = forward_axis(&g->w);
-    p->kernel_w = g->w.kernel;
-    p->positions = g->h.in * g->w.in;
     p->columns = g->filters;
     p->k = g->channels;
-    p->taps = g->taps;
     p->source_staged = p->target_staged = g->channels_first;
-    p->met_h = convti_pairs_inside(&g->h) / (double)greater(g->h.out, 1);
-    p->met_w = convti_pairs_inside(&g->w) / (double)greater(g->w.out, 1);
-    cut_panels(p, tiles, (int64_t)real_size);
-    plan_rooms(p, real_size);
+    plan_gather(p, g, tiles, real_size);
 }
 
 void convti_plan_gather_backward(struct gather_plan *p, const struct geometry *g,
@@ -267,15 +278,9 @@ void convti_plan_gather_backward(struct gather_plan *p, const struct geometry *g
 {
     p->axis_h = backward_axis(&g->h);
     p->axis_w = backward_axis(&g->w);
-    p->kernel_w = g->w.kernel;
-    p->positions = g->h.in * g->w.in;
     p->columns = g->channels;
     p->k = g->filters;
-    p->taps = g->taps;
     p->source_staged = false; /* dz is channels_last in any case */
     p->target_staged = g->channels_first;
-    p->met_h = convti_pairs_inside(&g->h) / (double)greater(g->h.in, 1);
-    p->met_w = convti_pairs_inside(&g->w) / (double)greater(g->w.in, 1);
-    cut_panels(p, tiles, (int64_t)real_size);
-    plan_rooms(p, real_size);
+    plan_gather(p, g, tiles, real_size);
 }

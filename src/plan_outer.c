@@ -229,8 +229,9 @@ static void plan_dz(struct outer_plan *p, const struct geometry *g, size_t real_
     if (p->copied || p->channel_vectors < least * p->blocks) return;
     const int64_t pixels = p->chunk_rows * ceil_div(g->w.in, p->row_cuts);
     p->dz_panel = pixels * p->rows + p->lanes; /* the last pixel is stored in whole vectors */
-    p->dz_cuts =
-        lesser(greater(DZ_BYTES / (p->dz_panel * (int64_t)real_size), 1), p->cuts_of_window);
+    const int64_t cuts = lesser(ceil_div(p->items, p->stretches), p->cuts_of_window);
+    const int64_t most = greater(DZ_BYTES / (p->dz_panel * (int64_t)real_size), 1);
+    p->dz_cuts = ceil_div(cuts, ceil_div(cuts, most));
 }
 
 /* Where roles are swapped even a single part has sums of its own, and pads. False: too many even

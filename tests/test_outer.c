@@ -165,7 +165,7 @@ static void check_plans(const char *isa, void *context)
     (void)isa;
     (void)context;
     int taps = 0, windows = 0, together[OUTER_MAX_GROUPS + 1] = {0}, swapped = 0, edges = 0,
-        pieces = 0, blocks = 0, parts = 0;
+        pieces = 0, blocks = 0, parts = 0, packed = 0, groups = 0;
     for (int i = 0; i < ROWS; i++) {
         convt_config cfg = config_of(&rows[i], false, false, 1);
         convt_layer *layer;
@@ -178,10 +178,13 @@ static void check_plans(const char *isa, void *context)
         edges += p->swapped && p->left + p->right < rows[i].w;
         pieces += p->row_cuts > 1;
         blocks += p->blocks > 1;
+        packed += p->dz_cuts > 0;
+        groups += p->dz_cuts > 0 && p->dz_cuts < p->cuts_of_window;
         parts += convti_outer_parts(p, &layer->geometry, rows[i].n) > 1;
         convt_layer_destroy(layer);
     }
-    assert_true(taps && windows && swapped && edges && pieces && blocks && parts);
+    assert_true(taps && windows && swapped && edges && pieces && blocks && parts && packed &&
+                groups);
     for (int k = 1; k <= OUTER_MAX_GROUPS; k++) assert_true(together[k]);
 }
 

@@ -625,11 +625,63 @@ static void x_is_needed_for_weights_and_for_z(void **state)
     tear_down(&b);
 }
 
+/* A source that stays in the cache streams by, a larger one is cut into slabs: not a bit may tell. */
+static void check_cuts(const char *isa, void *context)
+{
+    (void)isa;
+    (void)context;
+    const convt_config cfg = {
+        .input = {64, 64, 256}, .filters = 128, .kernel_size = {2, 2}, .strides = {2, 2}};
+    struct bench all = set_up(&cfg, 3, 7), one = set_up(&cfg, 1, 7);
+    const int64_t last = 2 * values_count(convt_read(one.y));
+    memcpy(one.x.data, (float *)all.x.data + 2 * values_count(convt_read(one.x)),
+           (size_t)values_count(convt_read(one.x)) * sizeof(float));
+    assert_int_equal(convt_forward(all.layer, convt_read(all.x), all.y), CONVT_OK);
+    assert_int_equal(convt_forward(one.layer, convt_read(one.x), one.y), CONVT_OK);
+    assert_true(one.layer->forward.slabs.streamed && !one.layer->forward.slabs.resident);
+    assert_true(!all.layer->forward.slabs.streamed && !all.layer->forward.slabs.resident);
+    assert_same_bits(one.y.data, (float *)all.y.data + last,
+                     (size_t)values_count(convt_read(one.y)) * sizeof(float));
+    tear_down(&all);
+    tear_down(&one);
+}
+
+static void cuts_of_the_source_change_no_bit(void **state)
+{
+    (void)state;
+    for_each_isa(check_cuts, NULL);
+}
+
+/* The cuts of a batch are kept for the next call: not beyond another batch or another size. */
+static void cuts_follow_the_call(void **state)
+{
+    (void)state;
+    const convt_config cfg = {.input = {20, 23, 40}, .filters = 30, .kernel_size = {3, 3}};
+    struct bench kept = set_up(&cfg, 4, 11);
+    static const convt_shape size[] = {{20, 23, 40}, {9, 31, 40}, {20, 23, 40}};
+    for (int i = 0; i < 3; i++)
+        for (int64_t n = 4; n > 0; n -= 3) {
+            convt_config now = cfg;
+            now.input = size[i];
+            struct bench fresh = set_up(&now, n, 11);
+            convt_view y = values_new(CONVT_FLOAT32, n, fresh.y.h, fresh.y.w, fresh.y.c);
+            assert_int_equal(convt_layer_reshape(kept.layer, 4, size[i].h, size[i].w), CONVT_OK);
+            assert_int_equal(convt_forward(fresh.layer, convt_read(fresh.x), fresh.y), CONVT_OK);
+            assert_int_equal(convt_forward(kept.layer, convt_read(fresh.x), y), CONVT_OK);
+            assert_same_bits(y.data, fresh.y.data, (size_t)values_count(convt_read(y)) * 4);
+            values_free(y);
+            tear_down(&fresh);
+        }
+    tear_down(&kept);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_the_oracle_on_random_configs),
         cmocka_unit_test(steps_that_share_divisors),
+        cmocka_unit_test(cuts_of_the_source_change_no_bit),
+        cmocka_unit_test(cuts_follow_the_call),
         cmocka_unit_test(a_stride_far_beyond_the_output_costs_nothing),
         cmocka_unit_test(agrees_with_the_oracle_at_every_tile_tail),
         cmocka_unit_test(agrees_with_the_oracle_on_large_maps),

@@ -94,16 +94,8 @@ INLINE void outer(int groups, int rows, int vectors, const struct segment *segme
 
 /* What a panel takes of every row, in whole vectors: of dz these are more than its elements, and a row
  * is stored over what the one before it left behind its end. */
-INLINE void split_panel(int vectors, int64_t rows, const real *from, int64_t from_stride,
+INLINE void split_panel(int64_t vectors, int64_t rows, const real *from, int64_t from_stride,
                         int64_t width, real *to)
-{
-    for (; rows > 0; rows--, from += from_stride, to += width) UNROLL
-    for (int j = 0; j < vectors; j++) v_store(to + j * LANES, v_load(from + j * LANES));
-}
-
-/* Any number of vectors: panels of dz are as wide as a tile has rows, which two lanes make many of. */
-static void split_wide_panel(int64_t vectors, int64_t rows, const real *from, int64_t from_stride,
-                             int64_t width, real *to)
 {
     for (; rows > 0; rows--, from += from_stride, to += width)
         for (int64_t j = 0; j < vectors * LANES; j += LANES) v_store(to + j, v_load(from + j));
@@ -128,18 +120,17 @@ static void split_rows(const struct panels *p, int64_t rows, const real *from, i
         count = (share + (owed >= p->cuts)) * p->unit;
         if (owed >= p->cuts) owed -= p->cuts;
         const int64_t vectors = (count + LANES - 1) / LANES, left = p->length - begin;
-        if (left < vectors * LANES)
+        if (left < vectors * LANES) {
             split_end(vectors, rows, left, from + begin, from_stride, p->width, to);
-        else if (vectors == 1)
-            split_panel(1, rows, from + begin, from_stride, p->width, to);
-        else if (vectors == 2)
-            split_panel(2, rows, from + begin, from_stride, p->width, to);
-        else if (vectors == 3)
-            split_panel(3, rows, from + begin, from_stride, p->width, to);
-        else if (vectors == 4)
-            split_panel(4, rows, from + begin, from_stride, p->width, to);
-        else
-            split_wide_panel(vectors, rows, from + begin, from_stride, p->width, to);
+            continue;
+        }
+        switch (vectors) { /* what is not listed occurs where vectors have two lanes */
+        case 1: split_panel(1, rows, from + begin, from_stride, p->width, to); break;
+        case 2: split_panel(2, rows, from + begin, from_stride, p->width, to); break;
+        case 3: split_panel(3, rows, from + begin, from_stride, p->width, to); break;
+        case 4: split_panel(4, rows, from + begin, from_stride, p->width, to); break;
+        default: split_panel(vectors, rows, from + begin, from_stride, p->width, to);
+        }
     }
 }
 

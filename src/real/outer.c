@@ -418,21 +418,47 @@ static void run_tile(const struct outer_call *call, const struct segment *segmen
     }
 }
 
-/* One window's items: what they read of dz stays in the caches while strips pass, and a strip of x in
- * L1 while items pass. */
-static void run_cuts(const struct outer_call *call, const struct desk *desk, struct task t,
-                     const struct chunk *k, struct window w, int64_t count, int64_t cut0,
-                     int64_t cut1, bool add, real *sums)
+/* The filters of the task's items of every pixel that the window meets. */
+static void pack_dz(const struct outer_call *call, const struct desk *desk, struct task t,
+                    int64_t count)
+{
+    const struct outer_plan *p = call->plan;
+    const int64_t cut0 = t.item0 % p->cuts_of_window;
+    const struct panels panels = {
+        .length = p->window,
+        .units = p->window,
+        .unit = 1,
+        .cuts = p->cuts_of_window,
+        .cut0 = cut0,
+        .cut1 = cut0 + t.item1 - t.item0,
+        .width = p->rows,
+        .size = p->dz_panel,
+    };
+    real *to = desk->dz;
+    for (int64_t i = 0; i < count; i++) {
+        const struct stretch *s = &desk->stretches[i];
+        call->kernels->split(s->count, s->dz, s->ds, &panels, to);
+        to += s->count * p->rows;
+    }
+}
+
+/* One window's items [item0, item1): what they read of dz stays in the caches while strips pass, and
+ * a strip of x in L1 while items pass. */
+static void run_window(const struct outer_call *call, const struct desk *desk, struct task t,
+                       const struct chunk *k, bool add, real *sums)
 {
     const struct geometry *g = call->geometry;
     const struct outer_plan *p = call->plan;
+    const struct window w = find_window(p, g, t.item0);
     struct outer_tile tile = {.pitch = g->h.dilation * k->pitch, .add = add};
-    const int64_t cuts = p->cuts_of_window, length = p->swapped ? p->window_vectors : p->window,
-                  begin = length * cut0 / cuts;
+    const int64_t count = find_stretches(call, desk, k, w), cuts = p->cuts_of_window,
+                  cut0 = t.item0 % cuts, cut1 = cut0 + t.item1 - t.item0,
+                  length = p->swapped ? p->window_vectors : p->window, begin = length * cut0 / cuts;
     const int64_t line = 64 / (int64_t)sizeof(real),
                   lines = ceil_div(p->window * cut1 / cuts - p->window * cut0 / cuts, line);
     const struct ahead ahead = look_ahead(call, k);
     int64_t fetched = 0;
+    if (p->dz_cuts > 0) pack_dz(call, desk, t, count);
     for (int64_t i = t.strip0; i < t.strip1; i++) {
         struct strip s = find_strip(p, g, i);
         const int64_t segments =
@@ -447,51 +473,15 @@ static void run_cuts(const struct outer_call *call, const struct desk *desk, str
     }
 }
 
-/* The filters of items [cut0, cut1) of every pixel that the window meets. */
-static void pack_dz(const struct outer_call *call, const struct desk *desk, int64_t count,
-                    int64_t cut0, int64_t cut1)
-{
-    const struct outer_plan *p = call->plan;
-    const struct panels panels = {
-        .length = p->window,
-        .units = p->window,
-        .unit = 1,
-        .cuts = p->cuts_of_window,
-        .cut0 = cut0,
-        .cut1 = cut1,
-        .width = p->rows,
-        .size = p->dz_panel,
-    };
-    real *to = desk->dz;
-    for (int64_t i = 0; i < count; i++) {
-        const struct stretch *s = &desk->stretches[i];
-        call->kernels->split(s->count, s->dz, s->ds, &panels, to);
-        to += s->count * p->rows;
-    }
-}
-
-/* Items [item0, item1) of one window, as many at a time as dz is packed for. */
-static void run_window(const struct outer_call *call, const struct desk *desk, struct task t,
-                       const struct chunk *k, bool add, real *sums)
-{
-    const struct outer_plan *p = call->plan;
-    const struct window w = find_window(p, call->geometry, t.item0);
-    const int64_t count = find_stretches(call, desk, k, w), cuts = t.item1 - t.item0,
-                  first = t.item0 % p->cuts_of_window,
-                  groups = p->dz_cuts > 0 ? ceil_div(cuts, p->dz_cuts) : 1;
-    for (int64_t i = 0; i < groups; i++) {
-        const int64_t cut0 = first + cuts * i / groups, cut1 = first + cuts * (i + 1) / groups;
-        if (p->dz_cuts > 0) pack_dz(call, desk, count, cut0, cut1);
-        run_cuts(call, desk, t, k, w, count, cut0, cut1, add, sums);
-    }
-}
-
+/* A window at a time, or as many of its items as dz is packed for. */
 static void run_chunk(const struct outer_call *call, const struct desk *desk, struct task t,
                       const struct chunk *k, bool add, real *sums)
 {
-    int64_t cuts = call->plan->cuts_of_window, last = t.item1;
+    const struct outer_plan *p = call->plan;
+    const int64_t cuts = p->cuts_of_window, most = p->dz_cuts > 0 ? p->dz_cuts : cuts,
+                  last = t.item1;
     for (; t.item0 < last; t.item0 = t.item1) {
-        t.item1 = lesser((t.item0 / cuts + 1) * cuts, last);
+        t.item1 = lesser(lesser((t.item0 / cuts + 1) * cuts, t.item0 + most), last);
         run_window(call, desk, t, k, add, sums);
     }
 }
