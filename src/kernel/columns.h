@@ -75,7 +75,8 @@ static void few_columns(int64_t rows, int64_t columns, const real *a, real *sums
 {
     const int64_t period = columns / common_divisor(LANES, columns), count = rows * columns;
     const int64_t vectors = (COLUMN_CHAINS + period - 1) / period * period;
-    vec sum[COLUMN_CHAINS + LANES] = {{0}};
+    vec sum[COLUMN_CHAINS + LANES];
+    for (int64_t v = 0; v < vectors; v++) sum[v] = v_splat(0);
     int64_t i = 0;
     for (; i + vectors * LANES <= count; i += vectors * LANES)
         for (int64_t v = 0; v < vectors; v++) {
@@ -84,7 +85,9 @@ static void few_columns(int64_t rows, int64_t columns, const real *a, real *sums
         }
     for (int64_t v = 0; i < count; i += LANES, v++) sum[v] += load_up_to(a + i, count - i);
     for (int64_t v = period; v < vectors; v++) sum[v % period] += sum[v];
-    for (int64_t k = 0; k < period * LANES; k++) sums[k % columns] += sum[k / LANES][k % LANES];
+    const real *lane = (const real *)sum;
+    for (int64_t end = period * LANES / columns; end > 0; end--, lane += columns)
+        for (int64_t c = 0; c < columns; c++) sums[c] += lane[c];
 }
 
 static void columns(int64_t rows, int64_t count, const real *a, real *sums)
