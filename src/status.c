@@ -67,5 +67,7 @@ convt_status convti_fail(convt_error *err, convt_status status, const char *fiel
 
 void convti_clear(convt_error *err)
 {
-    if (err) *err = (convt_error){.status = CONVT_OK};
+    if (!err) return;
+    err->status = CONVT_OK; /* at every call: the rest of the texts is not worth clearing */
+    err->field[0] = err->message[0] = '\0';
 }
