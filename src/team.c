@@ -6,11 +6,12 @@
 
 void convti_team_run(int threads, convti_team_body *body, void *work)
 {
-    struct queue queues[CONVTI_MOST_QUEUES] = {{0}};
+    struct queue queues[CONVTI_MOST_QUEUES];
     if (threads == 1) {
         body(&(struct team){.threads = 1, .queue = queues}, work);
         return;
     }
+    for (int i = 0; i < CONVTI_MOST_QUEUES; i++) queues[i].next = 0;
 #pragma omp parallel num_threads(threads)
     body(&(struct team){.threads = omp_get_num_threads(),
                         .thread = omp_get_thread_num(),
@@ -45,5 +46,8 @@ void convti_wait(const struct team *team)
 _Atomic int64_t *convti_queue(struct team *team)
 {
     assert(team->queues < CONVTI_MOST_QUEUES);
-    return &team->queue[team->queues++].next;
+    _Atomic int64_t *next = &team->queue[team->queues++].next;
+    /* A call of a tiny layer would notice all of them being cleared in front. */
+    if (team->threads == 1) atomic_store_explicit(next, 0, memory_order_relaxed);
+    return next;
 }
