@@ -140,14 +140,13 @@ static void explain_sweep(struct page *page, const struct convt_layer *l)
 {
     const convt_activation *a = &l->cfg.activation;
     const char *name = convti_snake_name(CONVTI_ACTIVATIONS, (int)a->kind);
-    const struct sweep_plan s =
-        convti_plan_sweep(&l->geometry, l->cfg.max_batch, l->ops->real_size);
+    const int64_t block = convti_sweep_block(&l->sweep, &l->geometry, l->cfg.max_batch);
     if (convti_needs_dz(l))
         say(page, "dz: one sweep for dz = dy * (%s)' and db, in blocks of %lld pixels%s\n",
-            name ? name : "custom activation", (long long)s.block,
-            convti_activation_needs_z(a) ? "; z is what forward kept, or is computed again" : "");
+            name ? name : "custom activation", (long long)block,
+            l->needs_z ? "; z is what forward kept, or is computed again" : "");
     else
-        say(page, "dz: is dy itself; db in blocks of %lld pixels\n", (long long)s.block);
+        say(page, "dz: is dy itself; db in blocks of %lld pixels\n", (long long)block);
 }
 
 /* ---- memory and threads ---------------------------------------------------------------------- */

@@ -25,4 +25,14 @@ static inline int64_t clamp(int64_t value, int64_t low, int64_t high)
     return lesser(greater(value, low), high);
 }
 
+/* Takes the last digit off a number i >= 0 that is written in mixed radix, as those of work items
+ * are. Divisions are slow, and of small layers there is one item. */
+static inline int64_t take_digit(int64_t *i, int64_t radix)
+{
+    if (*i == 0 || radix == 1) return 0;
+    const int64_t digit = *i % radix;
+    *i /= radix;
+    return digit;
+}
+
 #endif

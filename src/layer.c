@@ -91,7 +91,8 @@ static void lay_buffers(struct layout *at, const struct convt_layer *l)
     at->dw_parts = convti_size_add(
         &at->size, train ? convti_outer_parts_size(&l->outer, g, l->cfg.max_batch) : 0, real);
     at->db_parts = convti_size_add(
-        &at->size, train ? convti_sweep_bound(g, l->cfg.max_batch) * g->filters : 0, real);
+        &at->size, train ? convti_sweep_bound(&l->sweep, g, l->cfg.max_batch) * g->filters : 0,
+        real);
     at->scratch_stride = (l->ops->scratch(l) + CONVTI_ALIGNMENT - 1) / CONVTI_ALIGNMENT *
                          CONVTI_ALIGNMENT;
     at->scratch = convti_size_add(&at->size, l->threads, at->scratch_stride);
@@ -107,7 +108,16 @@ static convt_status plan_shapes(struct convt_layer *l, convt_error *err)
     convti_plan_gather_backward(&l->backward, &l->geometry, tiles, l->ops->real_size);
     convti_plan_lines(&l->lines, &l->geometry, &l->forward, tiles, l->ops->real_size);
     convti_plan_outer(&l->outer, &l->geometry, tiles, l->ops->real_size);
+    convti_plan_sweep(&l->sweep, &l->geometry, l->ops->real_size);
     return CONVT_OK;
+}
+
+/* What every call would otherwise look up in the tables. */
+static void resolve_rows(struct convt_layer *l)
+{
+    convti_activation_defaults(&l->cfg.activation, &l->activation);
+    l->needs_z = convti_activation_needs_z(&l->cfg.activation);
+    convti_regularizer_coefficients(&l->cfg.activity_regularizer, &l->activity_l1, &l->activity_l2);
 }
 
 /* Everything about a layer that needs no memory. */
@@ -125,6 +135,7 @@ static convt_status plan_layer(struct convt_layer *l, const convt_config *cfg, c
                            forced);
     l->threads = l->cfg.threads > 0 ? l->cfg.threads : omp_get_max_threads();
     l->region_flops = region_flops;
+    resolve_rows(l);
     return plan_shapes(l, err);
 }
 
@@ -326,6 +337,7 @@ convt_status convt_layer_reshape(convt_layer *layer, int64_t max_batch, int64_t 
     layer->lines = planned.lines;
     layer->backward = planned.backward;
     layer->outer = planned.outer;
+    layer->sweep = planned.sweep;
     place_variable(layer, &at);
     return CONVT_OK;
 }
@@ -480,7 +492,7 @@ convt_status convt_backward_data(convt_layer *l, convt_const_view x, convt_const
     if (l->cfg.inference)
         return convti_fail(&l->error, CONVT_INVALID_ARGUMENT, "inference",
                            "the layer was created with inference set");
-    const bool z_known = z.data || !convti_activation_needs_z(&l->cfg.activation),
+    const bool z_known = z.data || !l->needs_z,
                dx_alone = convti_absent(x) && z_known && !convti_absent(convt_read(dx));
     const int64_t n = dx_alone ? y.n : x.n;
     if ((!dx_alone && !check(l, "x", x, n, l->cfg.input, false)) ||
@@ -498,11 +510,13 @@ convt_status convt_backward_weights(convt_layer *l)
     if (l->cfg.inference)
         return convti_fail(&l->error, CONVT_INVALID_ARGUMENT, "inference",
                            "the layer was created with inference set");
-    if (l->cfg.frozen) return CONVT_OK;
-    convt_parameter rows[2];
-    int count = convt_layer_parameters(l, rows);
     const convt_regularizer *regularizers[2] = {&l->cfg.kernel_regularizer,
                                                 &l->cfg.bias_regularizer};
+    if (l->cfg.frozen || (regularizers[0]->kind == CONVT_NO_REGULARIZER &&
+                          regularizers[1]->kind == CONVT_NO_REGULARIZER))
+        return CONVT_OK;
+    convt_parameter rows[2];
+    int count = convt_layer_parameters(l, rows);
     for (int i = 0; i < count; i++)
         convti_regularizer_gradient(regularizers[i], convt_read(rows[i].value), 1,
                                     rows[i].gradient);

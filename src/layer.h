@@ -27,6 +27,11 @@ struct convt_layer {
     struct gather_plan forward, backward;
     struct lines_plan lines; /* takes forward's place where it is chosen */
     struct outer_plan outer;
+    struct sweep_plan sweep;
+
+    struct convti_activation_params activation; /* of cfg.activation, defaults filled in */
+    bool needs_z;                               /* its derivative does */
+    double activity_l1, activity_l2;            /* of cfg.activity_regularizer, built-in */
 
     void *kernel, *bias, *dkernel, *dbias;
     uint64_t version; /* of the parameters; packed copies carry the version they were made from */

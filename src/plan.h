@@ -10,6 +10,12 @@
 #include "kernel/tiles.h"
 
 /*
+ * A plan holds the cuts of the last batch: a layer has one caller at a time, who plans them anew
+ * where a call brings another n, in front of the team. A call of a tiny layer is over sooner than
+ * they are planned.
+ */
+
+/*
  * gather: target[n, p, j] = sum over taps t of position p, and k, of source[n, source(p, t), k] *
  * w[t, j, k]
  *
@@ -39,6 +45,11 @@ struct slabs {
     bool streamed; /* an item is one panel of one phase, and as many pixels as the threads allow */
 };
 
+/* Where things lie in a thread's scratch; the runs come first. */
+struct gather_desk {
+    size_t from, to, source, target, bytes;
+};
+
 struct gather_plan {
     struct axis_plan h, w;
     struct gather_axis axis_h, axis_w;
@@ -59,9 +70,8 @@ struct gather_plan {
     int64_t chunk;     /* pixels of a chunk */
     int64_t most_runs; /* of a pair of classes */
     bool source_staged, target_staged; /* channels_first: slabs are transposed in scratch */
-    /* elements of the source and the target of a staged slab, at most, whatever the batch; else 0 */
-    int64_t source_room, target_room;
-    int64_t cut_for; /* the batch that slabs are for; 0: none yet */
+    struct gather_desk desk;           /* for any batch */
+    int64_t cut_for;                   /* the batch that slabs are for; 0: none yet */
     struct slabs slabs;
 };
 
@@ -102,6 +112,11 @@ struct line_group {
     int64_t packed;        /* where its weights begin */
 };
 
+/* Rows x vectors of lines in even shares: tiles of each. */
+struct line_tiling {
+    int64_t rows, down, across;
+};
+
 /* Work items of a batch: images side by side, or segments of a row; and bands of target rows. */
 struct line_cuts {
     int64_t images, pitch;   /* and positions from one image to the next */
@@ -126,15 +141,19 @@ struct lines_plan {
     int64_t positions; /* of a whole target row */
     int64_t span;      /* target rows that may be incomplete at a time */
     int64_t lanes;
-    int64_t ring_room, x_room; /* elements of the ring and of x, at most, whatever the batch */
-    int64_t cut_for;           /* the batch that cuts are for; 0: none yet */
+    const struct tile_sizes *tiles;
+    size_t x, bytes; /* of a thread's scratch, for any batch: the ring, then x */
+    int64_t cut_for; /* the batch that cuts are for; 0: none yet */
     struct line_cuts cuts;
+    struct line_tiling
+        tiling[LINES_MAX_PHASES]; /* of each group, where a row of x meets all taps */
 };
 
 void convti_plan_lines(struct lines_plan *plan, const struct geometry *g,
                        const struct gather_plan *gather, const struct tile_sizes *tiles,
                        size_t real_size);
 struct line_cuts convti_cut_lines(const struct lines_plan *plan, int64_t n, size_t real_size);
+struct line_tiling convti_tile_lines(const struct tile_sizes *tiles, int64_t rows, int64_t vectors);
 
 /* plan->cuts for a batch of n > 0: planned again only where n is not the last one. */
 void convti_cut_lines_for(struct lines_plan *plan, int64_t n, size_t real_size);
@@ -200,11 +219,21 @@ struct pixels convti_valid_pixels(const struct axis *axis, int64_t t);
 /* (tap, pixel) pairs of an axis that meet the output, roughly. */
 double convti_pairs_inside(const struct axis *axis);
 
-/* The sweep that makes dz and db: pixels of a block, and of a step within it. */
+/* The sweep that makes dz and db. */
 struct sweep_plan {
-    int64_t block, step;
+    int64_t least_block, most_blocks; /* pixels of a block, blocks of a batch */
+    int64_t step;                     /* pixels at a time within a block */
+    size_t sum, bytes;                /* of a thread's scratch: z of a step, then its sum */
+    int64_t cut_for;                  /* the batch that what follows is for; 0: none yet */
+    int64_t block, blocks;
 };
-struct sweep_plan convti_plan_sweep(const struct geometry *g, int64_t n, size_t real_size);
-int64_t convti_sweep_bound(const struct geometry *g, int64_t n); /* blocks, for any batch up to n */
+void convti_plan_sweep(struct sweep_plan *plan, const struct geometry *g, size_t real_size);
+
+/* Pixels of a block for a batch of n; blocks, for any batch up to n. */
+int64_t convti_sweep_block(const struct sweep_plan *plan, const struct geometry *g, int64_t n);
+int64_t convti_sweep_bound(const struct sweep_plan *plan, const struct geometry *g, int64_t n);
+
+/* plan->block and blocks for a batch of n > 0: planned again only where n is not the last one. */
+void convti_cut_sweep_for(struct sweep_plan *plan, const struct geometry *g, int64_t n);
 
 #endif

@@ -3,6 +3,7 @@
  */
 #include "plan.h"
 
+#include "alloc.h"
 #include "integer.h"
 
 enum {
@@ -223,16 +224,24 @@ void convti_cut_slabs_for(struct gather_plan *p, int64_t n, size_t real_size)
 }
 
 /* Images of a slab are at most what fits; a box is largest where the batch alone gives the work. */
-static void plan_rooms(struct gather_plan *p, size_t real_size)
+static void lay_desk(struct gather_plan *p, size_t real_size)
 {
-    p->cut_for = p->source_room = p->target_room = 0;
-    if (!p->source_staged && !p->target_staged) return;
-    const struct slabs s = convti_plan_slabs(p, INT32_MAX, real_size);
-    const int64_t columns = s.groups > 1 ? p->panel : p->columns;
-    if (p->source_staged)
-        p->source_room = s.images * span(&p->axis_h, s.rows) * span(&p->axis_w, s.columns) *
-                         p->depth;
-    if (p->target_staged) p->target_room = s.images * s.rows * s.columns * columns;
+    int64_t source = 0, target = 0; /* elements of a staged slab */
+    if (p->source_staged || p->target_staged) {
+        const struct slabs s = convti_plan_slabs(p, INT32_MAX, real_size);
+        const int64_t columns = s.groups > 1 ? p->panel : p->columns;
+        if (p->source_staged)
+            source = s.images * span(&p->axis_h, s.rows) * span(&p->axis_w, s.columns) * p->depth;
+        if (p->target_staged) target = s.images * s.rows * s.columns * columns;
+    }
+    convti_size size = {0};
+    convti_size_add(&size, p->most_runs, sizeof(struct run));
+    p->desk.from = convti_size_add(&size, p->chunk + GEMM_MAX_ROWS, sizeof(int64_t));
+    p->desk.to = convti_size_add(&size, p->chunk + GEMM_MAX_ROWS, sizeof(int64_t));
+    p->desk.source = convti_size_add(&size, source, real_size);
+    p->desk.target = convti_size_add(&size, target, real_size);
+    p->desk.bytes = size.bytes;
+    p->cut_for = 0;
 }
 
 /* ---- the two passes -------------------------------------------------------------------------- */
@@ -259,7 +268,7 @@ static void plan_gather(struct gather_plan *p, const struct geometry *g,
     p->met_h = convti_pairs_inside(&g->h) / (double)greater(p->axis_h.target, 1);
     p->met_w = convti_pairs_inside(&g->w) / (double)greater(p->axis_w.target, 1);
     cut_panels(p, tiles, (int64_t)real_size);
-    plan_rooms(p, real_size);
+    lay_desk(p, real_size);
 }
 
 void convti_plan_gather_forward(struct gather_plan *p, const struct geometry *g,

@@ -3,6 +3,7 @@
  */
 #include "plan.h"
 
+#include "alloc.h"
 #include "integer.h"
 
 enum {
@@ -138,6 +139,24 @@ static int64_t cut_channels(const struct lines_plan *p, int64_t size)
     return lesser(ceil_div(ceil_div(all, parts), p->lanes) * p->lanes, all);
 }
 
+/* Vectors of a tile, such that all tiles together wait least for loads: each loads its rows and its
+ * vectors, which lie across two cache lines, once for rows x vectors multiplications. */
+struct line_tiling convti_tile_lines(const struct tile_sizes *t, int64_t rows, int64_t vectors)
+{
+    struct line_tiling best = {.rows = rows};
+    int64_t least = INT64_MAX;
+    for (int64_t width = 1; width <= LINE_MAX_VECTORS; width++) {
+        const int64_t across = ceil_div(vectors, width), down = ceil_div(rows, t->line_rows[width]);
+        const int64_t loads = rows * across + 2 * vectors * down, latency = 8 * across * down;
+        const int64_t cost = greater(rows * vectors / 2 + loads, latency);
+        if (cost >= least) continue;
+        least = cost;
+        best.down = down;
+        best.across = across;
+    }
+    return best;
+}
+
 struct line_cuts convti_cut_lines(const struct lines_plan *p, int64_t n, size_t real_size)
 {
     struct line_cuts cuts = cut_positions(p, n, (int64_t)real_size);
@@ -160,14 +179,20 @@ void convti_cut_lines_for(struct lines_plan *p, int64_t n, size_t real_size)
 {
     if (p->cut_for == n) return;
     p->cuts = convti_cut_lines(p, n, real_size);
+    for (int g = 0; g < p->groups; g++)
+        if (p->group[g].taps > 0)
+            p->tiling[g] = convti_tile_lines(
+                p->tiles, p->h.kernel * p->group[g].phases * p->filters, p->cuts.vectors);
     p->cut_for = n;
 }
 
-static void plan_rooms(struct lines_plan *p, int64_t size)
+static void plan_scratch(struct lines_plan *p, size_t real_size)
 {
-    const struct line_cuts cuts = cut_positions(p, 0, size);
-    p->ring_room = (p->span + 1) * row_lines(p) * cuts.stride;
-    p->x_room = cut_channels(p, size) * cuts.x_stride;
+    const struct line_cuts cuts = cut_positions(p, 0, (int64_t)real_size);
+    convti_size size = {0};
+    convti_size_add(&size, (p->span + 1) * row_lines(p) * cuts.stride, real_size);
+    p->x = convti_size_add(&size, cut_channels(p, (int64_t)real_size) * cuts.x_stride, real_size);
+    p->bytes = size.bytes;
 }
 
 static bool possible(const struct lines_plan *p, const struct geometry *g, int64_t size)
@@ -215,7 +240,8 @@ void convti_plan_lines(struct lines_plan *p, const struct geometry *g,
                              .channels_first = g->channels_first,
                              .phases = lesser(g->w.stride, g->w.out),
                              .positions = ceil_div(g->w.out, g->w.stride),
-                             .lanes = tiles->lanes};
+                             .lanes = tiles->lanes,
+                             .tiles = tiles};
     int64_t reach;
     if (__builtin_mul_overflow(g->h.kernel - 1, g->h.dilation, &reach)) return;
     p->span = reach + 1;
@@ -223,5 +249,5 @@ void convti_plan_lines(struct lines_plan *p, const struct geometry *g,
     if (!possible(p, g, size)) return;
     make_groups(p);
     p->chosen = p->high - p->low <= MOST_SHIFTS && lines_cost(p, size) < gather_cost(p, gather);
-    if (p->chosen) plan_rooms(p, size);
+    if (p->chosen) plan_scratch(p, real_size);
 }

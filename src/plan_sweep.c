@@ -3,6 +3,7 @@
  */
 #include "plan.h"
 
+#include "alloc.h"
 #include "integer.h"
 
 enum {
@@ -28,18 +29,38 @@ static int64_t most_blocks(const struct geometry *g)
     return greater(lesser(SUMS_BYTES / 8 / g->filters, MOST_BLOCKS), 1);
 }
 
-struct sweep_plan convti_plan_sweep(const struct geometry *g, int64_t n, size_t real_size)
+static int64_t step_pixels(const struct geometry *g, int64_t real_size)
 {
-    const int64_t pixels = n * g->h.out * g->w.out;
-    int64_t step = greater(STEP_ELEMENTS / g->filters, 1);
-    if (g->channels_first)
-        step =
-            greater(step, lesser(STEP_PIXELS, MOST_STEP_BYTES / (int64_t)real_size / g->filters));
-    return (struct sweep_plan){.block = greater(least_block(g), ceil_div(pixels, most_blocks(g))),
-                               .step = step};
+    const int64_t step = greater(STEP_ELEMENTS / g->filters, 1);
+    if (!g->channels_first) return step;
+    return greater(step, lesser(STEP_PIXELS, MOST_STEP_BYTES / real_size / g->filters));
 }
 
-int64_t convti_sweep_bound(const struct geometry *g, int64_t n)
+void convti_plan_sweep(struct sweep_plan *p, const struct geometry *g, size_t real_size)
 {
-    return lesser(ceil_div(n * g->h.out * g->w.out, least_block(g)), most_blocks(g));
+    *p = (struct sweep_plan){.least_block = least_block(g),
+                             .most_blocks = most_blocks(g),
+                             .step = step_pixels(g, (int64_t)real_size)};
+    convti_size size = {0};
+    convti_size_add(&size, p->step * g->filters, real_size);
+    p->sum = convti_size_add(&size, p->step * g->filters, real_size);
+    p->bytes = size.bytes;
+}
+
+int64_t convti_sweep_block(const struct sweep_plan *p, const struct geometry *g, int64_t n)
+{
+    return greater(p->least_block, ceil_div(n * g->h.out * g->w.out, p->most_blocks));
+}
+
+int64_t convti_sweep_bound(const struct sweep_plan *p, const struct geometry *g, int64_t n)
+{
+    return lesser(ceil_div(n * g->h.out * g->w.out, p->least_block), p->most_blocks);
+}
+
+void convti_cut_sweep_for(struct sweep_plan *p, const struct geometry *g, int64_t n)
+{
+    if (p->cut_for == n) return;
+    p->block = convti_sweep_block(p, g, n);
+    p->blocks = ceil_div(n * g->h.out * g->w.out, p->block);
+    p->cut_for = n;
 }

@@ -167,7 +167,7 @@ INLINE void dot_tile(int rows, int columns, int most_taps, const struct gather_b
                                                 sum + all - left) +
                                        v_load(bias + all - left));
     if (block->z) store_dots(rows, columns, tile, to, block->z);
-    if (block->finish->f)
+    if (block->finish)
         block->finish->f(&block->finish->params, (all + LANES - 1) / LANES * LANES, tile, tile);
     store_dots(rows, columns, tile, to, block->target);
 }

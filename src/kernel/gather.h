@@ -100,7 +100,7 @@ INLINE void gemm_tile(int rows, int vectors, const struct gather_block *block, i
     }
 
     if (block->z) store_tile(rows, vectors, block->columns, block->z, to, sum);
-    if (block->finish->f) finish_tile(rows, vectors, block->finish, sum);
+    if (block->finish) finish_tile(rows, vectors, block->finish, sum);
     store_tile(rows, vectors, block->columns, block->target, to, sum);
 }
 

@@ -73,7 +73,7 @@ typedef void axis_value_kernel(int64_t rows, int64_t length, const real *z, real
 typedef void axis_slope_kernel(int64_t rows, int64_t length, const real *z, const real *y,
                                const real *dy, real *dz);
 
-/* What happens to a tile before it is stored: NULL f leaves it as it is. */
+/* What happens to a tile before it is stored. */
 struct finish {
     activate_kernel *f;
     struct activation_params params;
@@ -91,7 +91,7 @@ struct gather_block {
     int64_t run_count;
     int64_t columns;
     bool add;
-    const struct finish *finish; /* NULL f: sums are stored as they are */
+    const struct finish *finish; /* NULL: sums are stored as they are */
     /* dot: from column to column of the panel; from tap to tap of a run in the panel, and in the
      * source, where it leads to the next pixel, too */
     int64_t column_step, tap_step, step;

@@ -57,27 +57,11 @@ struct cursor {
     int64_t n, q, c;
 };
 
-static void lay_desk(const struct gather_plan *p, convti_size *size, struct desk *desk,
-                     char *memory)
+static struct desk desk_at(const struct gather_desk *at, void *memory)
 {
-    const size_t at[] = {
-        convti_size_add(size, p->most_runs, sizeof(struct run)),
-        convti_size_add(size, p->chunk + GEMM_MAX_ROWS, sizeof(int64_t)),
-        convti_size_add(size, p->chunk + GEMM_MAX_ROWS, sizeof(int64_t)),
-        convti_size_add(size, p->source_room, sizeof(real)),
-        convti_size_add(size, p->target_room, sizeof(real)),
-    };
-    if (!memory) return;
-    *desk = (struct desk){(void *)(memory + at[0]), (void *)(memory + at[1]),
-                          (void *)(memory + at[2]), (void *)(memory + at[3]),
-                          (void *)(memory + at[4])};
-}
-
-size_t FN(convti_gather_scratch)(const struct gather_plan *p)
-{
-    convti_size size = {0};
-    lay_desk(p, &size, NULL, NULL);
-    return size.bytes;
+    char *base = memory;
+    return (struct desk){memory, (void *)(base + at->from), (void *)(base + at->to),
+                         (void *)(base + at->source), (void *)(base + at->target)};
 }
 
 /* Runs along a kernel row join where neighbouring taps are neighbours in memory; none is longer
@@ -89,7 +73,8 @@ static int64_t make_runs(const struct item *it, const struct tap_class *h,
     const int64_t depth = it->k1 - it->k0;
     const bool joined = w->tap_step == 1 && depth == p->k;
     const int64_t length = joined ? w->taps * depth : depth;
-    const int64_t part = ceil_div(length, greater(ceil_div(length, p->block_k), 1));
+    const int64_t part = length <= p->block_k ? length
+                                              : ceil_div(length, ceil_div(length, p->block_k));
     int64_t count = 0;
     for (int64_t a = 0; a < h->taps; a++)
         for (int64_t b = 0; b < (joined ? w->taps > 0 : w->taps); b++)
@@ -133,9 +118,14 @@ static void list_pixels(const struct item *it, const struct pair *pair, struct c
 static void run_tiles(const struct item *it, const struct gather_block *block, int64_t pixels)
 {
     const struct kernels *kernels = it->call->kernels;
-    const int64_t vectors = ceil_div(block->columns, kernels->tiles.lanes);
-    const int64_t tiles = ceil_div(pixels, kernels->tiles.gemm_rows[vectors]);
-    const int64_t rows = pixels / tiles, larger = pixels % tiles;
+    int64_t vectors = 1;
+    while (vectors * kernels->tiles.lanes < block->columns) vectors++;
+    const int64_t most = kernels->tiles.gemm_rows[vectors];
+    if (pixels <= most) {
+        kernels->gemm[vectors][pixels](block, 0, 1);
+        return;
+    }
+    const int64_t tiles = ceil_div(pixels, most), rows = pixels / tiles, larger = pixels % tiles;
     if (larger > 0) kernels->gemm[vectors][rows + 1](block, 0, larger);
     kernels->gemm[vectors][rows](block, larger * (rows + 1), tiles - larger);
 }
@@ -145,7 +135,6 @@ static void run_panels(const struct item *it, const struct desk *desk, int64_t r
 {
     const struct gather_call *call = it->call;
     const struct gather_plan *p = call->plan;
-    const struct finish none = {0};
     for (int64_t panel = it->panel0; panel < it->panel1; panel++) {
         const int64_t column = panel * p->panel, shift = column - it->panel0 * p->panel;
         struct gather_block block = {
@@ -160,7 +149,7 @@ static void run_panels(const struct item *it, const struct desk *desk, int64_t r
             .run_count = count,
             .columns = lesser(p->panel, p->columns - column),
             .add = !first,
-            .finish = last && !call->channels_first ? &call->finish : &none,
+            .finish = last && !call->channels_first ? call->finish : NULL,
         };
         run_tiles(it, &block, pixels);
     }
@@ -224,7 +213,6 @@ static void dot_tiles(const struct item *it, const struct desk *desk, const stru
 {
     const struct gather_call *call = it->call;
     const struct gather_plan *p = call->plan;
-    const struct finish none = {0};
     for (int64_t panel = it->panel0; panel < it->panel1; panel++) {
         const int64_t first = panel * p->panel, shift = first - it->panel0 * p->panel;
         const struct gather_block block = {
@@ -238,7 +226,7 @@ static void dot_tiles(const struct item *it, const struct desk *desk, const stru
             .runs = desk->runs,
             .run_count = pair->runs,
             .columns = lesser(p->panel, p->columns - first),
-            .finish = call->channels_first ? &none : &call->finish,
+            .finish = call->channels_first ? NULL : call->finish,
             .column_step = p->taps * p->k,
             .tap_step = pair->shared ? pair->w->source_step / pair->w->tap_step * p->k : 0,
             .step = pair->w->source_step * p->k,
@@ -260,10 +248,10 @@ static void run_pair(const struct item *it, const struct desk *desk, struct pair
     pair->runs = pair->shared ? make_shared_runs(it, pair, desk->runs)
                               : make_runs(it, pair->h, pair->w, desk->runs);
     pair->pixels = (it->n1 - it->n0) * pair->rows * pair->columns;
-    const int64_t chunks = ceil_div(pair->pixels, p->chunk);
-    for (int64_t chunk = 0; chunk < chunks; chunk++) {
-        const int64_t count = pair->pixels * (chunk + 1) / chunks - pair->pixels * chunk / chunks;
-        const int64_t column = at.c;
+    const int64_t chunks = pair->pixels <= p->chunk ? 1 : ceil_div(pair->pixels, p->chunk);
+    for (int64_t chunk = 1, done = 0, next; chunk <= chunks; chunk++, done = next) {
+        next = chunk < chunks ? pair->pixels * chunk / chunks : pair->pixels;
+        const int64_t count = next - done, column = at.c;
         list_pixels(it, pair, &at, count, desk->from, desk->to);
         for (int64_t i = count; i < count + GEMM_MAX_ROWS; i++) { /* the last tile looks ahead */
             desk->from[i] = desk->from[count - 1];
@@ -279,7 +267,9 @@ static void run_pair(const struct item *it, const struct desk *desk, struct pair
 /* The members of a class in [low, high). */
 static int64_t clip(const struct tap_class *c, int64_t low, int64_t high, int64_t *first)
 {
-    *first = greater(ceil_div(low - c->first, c->step), 0);
+    *first = 0;
+    if (low <= c->first && c->first + (c->count - 1) * c->step < high) return c->count;
+    *first = ceil_div(low - c->first, c->step);
     return lesser(ceil_div(high - c->first, c->step), c->count) - *first;
 }
 
@@ -390,10 +380,10 @@ static void run_staged(struct item *it, const struct desk *desk)
     it->target = desk->target;
     run_depth(it, desk);
     if (call->z) unstage(it, call->z);
-    if (call->finish.f)
-        call->finish.f(&call->finish.params,
-                       (it->n1 - it->n0) * it->to.rows * it->to.columns * depth, it->target,
-                       it->target);
+    if (call->finish)
+        call->finish->f(&call->finish->params,
+                        (it->n1 - it->n0) * it->to.rows * it->to.columns * depth, it->target,
+                        it->target);
     unstage(it, call->target);
 }
 
@@ -411,32 +401,30 @@ static void run_in_place(struct item *it, const struct desk *desk)
 void FN(convti_gather)(const struct gather_call *call)
 {
     const struct gather_plan *p = call->plan;
-    const struct slabs s = p->slabs;
-    const int64_t boxes = s.row_cuts * s.column_cuts, cuts = s.image_cuts * boxes,
-                  phases = s.phases_h * s.phases_w;
-    convti_size size = {0};
-    struct desk desk;
-    lay_desk(p, &size, &desk, call->scratch);
+    const struct slabs s = p->slabs; /* for all that the compiler knows, tiles may write to *p */
+    const int64_t items = s.groups * s.phases_h * s.phases_w * s.image_cuts * s.row_cuts *
+                          s.column_cuts;
+    const struct desk desk = desk_at(&p->desk, call->scratch);
     _Atomic int64_t *queue = convti_queue(call->team);
-    for (int64_t i; (i = convti_next(queue)) < s.groups * phases * cuts;) {
-        const int64_t group = i / cuts / phases, phase = i / cuts % phases, slab = i % cuts;
-        const int64_t image = slab / boxes, row = slab % boxes / s.column_cuts,
-                      column = slab % s.column_cuts;
-        struct item it = {
-            .call = call,
-            .n0 = image * s.images,
-            .n1 = lesser((image + 1) * s.images, call->n),
-            .r0 = row * s.rows,
-            .r1 = lesser((row + 1) * s.rows, p->axis_h.target),
-            .c0 = column * s.columns,
-            .c1 = lesser((column + 1) * s.columns, p->axis_w.target),
-            .panel0 = group * s.group,
-            .panel1 = lesser((group + 1) * s.group, p->panels),
-            .phase_h = s.phases_h > 1 ? phase / s.phases_w : -1,
-            .phase_w = s.phases_w > 1 ? phase % s.phases_w : -1,
-            .from = {p->axis_h.source, p->axis_w.source, p->k, 0, 0},
-        };
+    for (int64_t i; (i = convti_next(queue)) < items;) {
+        const int64_t column = take_digit(&i, s.column_cuts), row = take_digit(&i, s.row_cuts),
+                      image = take_digit(&i, s.image_cuts), phase_w = take_digit(&i, s.phases_w),
+                      phase_h = take_digit(&i, s.phases_h), group = i;
+        struct item it; /* not cleared first, which takes longer than a tile */
+        it.call = call;
+        it.n0 = image * s.images;
+        it.n1 = lesser(it.n0 + s.images, call->n);
+        it.r0 = row * s.rows;
+        it.r1 = lesser(it.r0 + s.rows, p->axis_h.target);
+        it.c0 = column * s.columns;
+        it.c1 = lesser(it.c0 + s.columns, p->axis_w.target);
+        it.panel0 = group * s.group;
+        it.panel1 = lesser(it.panel0 + s.group, p->panels);
+        it.phase_h = s.phases_h > 1 ? phase_h : -1;
+        it.phase_w = s.phases_w > 1 ? phase_w : -1;
+        it.from = (struct field){p->axis_h.source, p->axis_w.source, p->k, 0, 0};
         it.source = call->source + field_at(&it.from, it.n0, 0, 0);
+        it.z = NULL;
         (call->channels_first ? run_staged : run_in_place)(&it, &desk);
     }
 }

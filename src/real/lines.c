@@ -8,17 +8,16 @@
  * walks through the source rows that reach the band: a row is transposed into x[c][q], with zeros
  * around, and multiplied with all its taps, whose rows (th, phase, f) add to the lines of target
  * rows i * stride + th * dilation - crop. Those are a ring: a row is opened with the bias, and closed
- * when no later source row reaches it: its phases are interleaved, activated and stored.
+ * when no later source row reaches it: its phases are interleaved and stored, and activated with its
+ * neighbours.
  */
 #include <string.h>
 
 #include "../integer.h"
 #include "passes.h"
 
-/* Even shares of rows and vectors. */
-struct tiling {
-    int64_t rows, down, across;
-};
+/* Elements that are activated at once: many short rows, but still in L1. */
+enum { BLOCK_ELEMENTS = 1024 };
 
 /* The next source row, on its way into the cache while this one is multiplied: `pieces` of
  * contiguous memory, and how much of it for each tile. */
@@ -32,26 +31,28 @@ struct item {
     const struct lines_plan *plan;
     const struct gather_call *call;
     const struct line_cuts *cuts;
-    int64_t n0, n1, q0, q1, r0, r1;         /* images, positions, target rows */
-    int64_t vectors;                        /* of a line */
-    int64_t opened, closed;                 /* rows below */
-    real *ring, *fresh, *x;                 /* lines, a row of them that holds the bias, source */
-    struct tiling tiling[LINES_MAX_PHASES]; /* of each group's rows in the last source row */
+    int64_t n0, n1, q0, q1, r0, r1;    /* images, positions, target rows */
+    int64_t vectors;                   /* of a line */
+    int64_t opened, closed, activated; /* rows below */
+    int64_t base;                      /* the row that the ring begins with */
+    real *ring, *fresh, *x;            /* lines, a row of them that holds the bias, source */
+    struct line_tiling *tiling;        /* of each group's rows in the last source row */
     struct ahead ahead;
 };
-
-static real *lines_of(const struct item *it, int64_t o)
-{
-    const struct lines_plan *p = it->plan;
-    return it->ring + o % p->span * p->phases * p->filters * it->cuts->stride;
-}
-
-/* ---- target rows ----------------------------------------------------------------------------- */
 
 static int64_t row_size(const struct item *it)
 {
     return it->plan->phases * it->plan->filters * it->cuts->stride;
 }
+
+static real *lines_of(const struct item *it, int64_t o)
+{
+    const struct lines_plan *p = it->plan;
+    const int64_t at = o - it->base; /* below 2 * span */
+    return it->ring + (at < p->span ? at : at - p->span) * row_size(it);
+}
+
+/* ---- target rows ----------------------------------------------------------------------------- */
 
 static void fill_fresh(const struct item *it)
 {
@@ -83,33 +84,67 @@ static void interleave(const struct kernels *kernels, int64_t m, int64_t count, 
     for (int64_t j = 0; j < count % m; j++) to[whole * m + j] = line[j * stride + whole];
 }
 
-/* The same, as z and y at `at`. */
-static void store(const struct gather_call *call, int64_t m, int64_t count, const real *line,
-                  int64_t stride, int64_t at)
+/* The part of target row o that the item covers, of image n and filter f, which counts where channels
+ * come first. */
+static int64_t place_of(const struct item *it, int64_t n, int64_t f, int64_t o)
+{
+    const struct lines_plan *p = it->plan;
+    const int64_t ow = it->q0 * p->w.stride;
+    return it->call->channels_first ? ((n * p->filters + f) * p->h.out + o) * p->w.out + ow
+                                    : ((n * p->h.out + o) * p->w.out + ow) * p->filters;
+}
+
+static int64_t columns_of(const struct item *it)
+{
+    const struct axis *w = &it->plan->w;
+    return lesser(w->out, it->q1 * w->stride) - it->q0 * w->stride;
+}
+
+static void activate(const struct gather_call *call, int64_t count, int64_t at)
 {
     real *y = call->target + at, *z = call->z ? call->z + at : y;
-    interleave(call->kernels, m, count, line, stride, z);
-    if (call->finish.f)
-        call->finish.f(&call->finish.params, count, z, y);
+    if (call->finish)
+        call->finish->f(&call->finish->params, count, z, y);
     else if (z != y)
         memcpy(y, z, (size_t)count * sizeof(real));
+}
+
+/* The rows that are closed since: one, or whole rows, which follow one another. */
+static void activate_rows(struct item *it)
+{
+    const struct lines_plan *p = it->plan;
+    const struct gather_call *call = it->call;
+    const int64_t o = it->activated, count = columns_of(it) * (it->closed - o);
+    it->activated = it->closed;
+    if (!call->finish && !call->z) return;
+    for (int64_t n = it->n0; n < it->n1; n++)
+        if (!call->channels_first)
+            activate(call, count * p->filters, place_of(it, n, 0, o));
+        else
+            for (int64_t f = 0; f < p->filters; f++) activate(call, count, place_of(it, n, f, o));
 }
 
 static void close_row(struct item *it)
 {
     const struct lines_plan *p = it->plan;
     const struct gather_call *call = it->call;
-    const int64_t stride = it->cuts->stride, o = it->closed++, ow = it->q0 * p->w.stride,
-                  count = lesser(p->w.out, it->q1 * p->w.stride) - ow;
+    const int64_t stride = it->cuts->stride, o = it->closed, count = columns_of(it),
+                  filters = p->filters;
     const real *line = lines_of(it, o);
+    real *z = call->z ? call->z : call->target;
     for (int64_t n = it->n0; n < it->n1; n++, line += it->cuts->pitch)
         if (!call->channels_first)
-            store(call, p->phases * p->filters, count * p->filters, line, stride,
-                  ((n * p->h.out + o) * p->w.out + ow) * p->filters);
+            interleave(call->kernels, p->phases * filters, count * filters, line, stride,
+                       z + place_of(it, n, 0, o));
         else
-            for (int64_t f = 0; f < p->filters; f++)
-                store(call, p->phases, count, line + f * stride, p->filters * stride,
-                      ((n * p->filters + f) * p->h.out + o) * p->w.out + ow);
+            for (int64_t f = 0; f < filters; f++)
+                interleave(call->kernels, p->phases, count, line + f * stride, filters * stride,
+                           z + place_of(it, n, f, o));
+    it->closed++;
+    if (it->closed - it->base == p->span) it->base += p->span;
+    if (it->cuts->segments > 1 ||
+        (it->closed - it->activated) * (it->n1 - it->n0) * count * filters >= BLOCK_ELEMENTS)
+        activate_rows(it);
 }
 
 /* Rows below `end` are complete. One that no source row reached was not opened yet. */
@@ -141,33 +176,20 @@ static void bring(const struct item *it, int64_t i, int64_t c0, int64_t c1)
                                      p->channels, to, it->cuts->x_stride);
 }
 
-/* Vectors of a tile, such that all tiles together wait least for loads: each loads its rows and its
- * vectors, which lie across two cache lines, once for rows x vectors multiplications. */
-static int64_t choose_vectors(const struct tile_sizes *t, int64_t rows, int64_t vectors)
+static const struct line_tiling *tiling_of(struct item *it, int group, int64_t rows)
 {
-    int64_t best = 0, least = INT64_MAX;
-    for (int64_t width = 1; width <= LINE_MAX_VECTORS; width++) {
-        const int64_t across = ceil_div(vectors, width), down = ceil_div(rows, t->line_rows[width]);
-        const int64_t loads = rows * across + 2 * vectors * down, latency = 8 * across * down;
-        const int64_t cost = greater(rows * vectors / 2 + loads, latency);
-        if (cost >= least) continue;
-        least = cost;
-        best = width;
-    }
-    return best;
+    struct line_tiling *tiling = &it->tiling[group];
+    if (tiling->rows != rows) *tiling = convti_tile_lines(it->plan->tiles, rows, it->vectors);
+    return tiling;
 }
 
-static const struct tiling *tiling_of(struct item *it, int group, int64_t rows)
+/* As planned, but for the last images and the last segment, which may have fewer vectors. */
+static void copy_tiling(struct item *it)
 {
-    const struct tile_sizes *t = &it->call->kernels->tiles;
-    struct tiling *tiling = &it->tiling[group];
-    if (tiling->rows != rows) {
-        int64_t width = choose_vectors(t, rows, it->vectors);
-        *tiling = (struct tiling){.rows = rows,
-                                  .down = ceil_div(rows, t->line_rows[width]),
-                                  .across = ceil_div(it->vectors, width)};
-    }
-    return tiling;
+    const struct lines_plan *p = it->plan;
+    const bool planned = it->vectors == it->cuts->vectors;
+    for (int g = 0; g < p->groups; g++)
+        it->tiling[g] = planned ? p->tiling[g] : (struct line_tiling){0, 0, 0};
 }
 
 /* What a tile fetches; a piece ends with the tile that reaches its end. */
@@ -190,8 +212,8 @@ static void tile_rows(struct item *it, struct line_tile *tile, int64_t rows, int
     const struct kernels *kernels = it->call->kernels;
     const int64_t vectors = it->vectors, lanes = kernels->tiles.lanes;
     const real *x = tile->x;
-    const int64_t even = vectors / across,
-                  more = vectors % across; /* the last ones take one more */
+    const int64_t even = across == 1 ? vectors : vectors / across,
+                  more = vectors - even * across; /* the last ones take one more */
     for (int64_t left = across, at = 0; left > 0; left--) {
         const int64_t share = left > more ? even : even + 1;
         tile->at = at * lanes;
@@ -210,11 +232,12 @@ static void add_group(struct item *it, int g, int64_t i, int64_t c0, int64_t c1)
     const struct lines_plan *p = it->plan;
     const struct line_group *group = &p->group[g];
     const int64_t o = i * p->h.stride - p->h.crop, d = p->h.dilation;
-    const int64_t t0 = ceil_div(it->r0 - o, d), t1 = lesser(p->h.kernel, (it->r1 - 1 - o) / d + 1);
+    const int64_t t0 = ceil_div(it->r0 - o, d),
+                  t1 = o + p->span <= it->r1 ? p->h.kernel : (it->r1 - 1 - o) / d + 1;
     const int64_t tap_rows = group->phases * p->filters, packed_rows = p->h.kernel * tap_rows;
     if (t1 <= t0) return;
-    const struct tiling *tiling = tiling_of(it, g, (t1 - t0) * tap_rows);
-    it->ahead.step = it->ahead.share / (group->taps * (c1 - c0)) + 1;
+    const struct line_tiling *tiling = tiling_of(it, g, (t1 - t0) * tap_rows);
+    if (it->ahead.pieces > 0) it->ahead.step = it->ahead.share / (group->taps * (c1 - c0)) + 1;
     real *line[LINE_MAX_ROWS];
     struct line_tile tile = {.x = it->x + it->cuts->lead + group->shift - p->low,
                              .w = (const real *)it->call->packed + group->packed +
@@ -228,7 +251,7 @@ static void add_group(struct item *it, int g, int64_t i, int64_t c0, int64_t c1)
                              .line = line};
     int64_t left = tiling->rows, to = o + t0 * d, at = 0; /* the next row: target row, line */
     for (int64_t down = tiling->down; down > 0; down--) {
-        const int64_t rows = left / down;
+        const int64_t rows = down == 1 ? left : left / down;
         for (int64_t r = 0; r < rows; r++, at++) {
             if (at == tap_rows) {
                 at = 0;
@@ -250,8 +273,10 @@ static struct ahead ahead_of(const struct item *it, int64_t i)
     const struct lines_plan *p = it->plan;
     const int64_t first = greater(it->q0 + p->low, 0),
                   pixels = lesser(p->w.in, it->q1 + p->high) - first, plane = p->h.in * p->w.in;
+    if (i + 1 == p->h.in || pixels <= 0)
+        return (struct ahead){.from = (const char *)it->call->source}; /* which is near */
     const int64_t k = p->channels_first ? 1 : p->channels, images = it->n1 - it->n0;
-    struct ahead a = {.pieces = images * p->channels / k,
+    struct ahead a = {.pieces = p->channels_first ? images * p->channels : images,
                       .bytes = pixels * k * (int64_t)sizeof(real),
                       .stride = plane * k * (int64_t)sizeof(real)};
     int64_t tiles = 0;
@@ -260,7 +285,6 @@ static struct ahead ahead_of(const struct item *it, int64_t i)
     a.from = (const char *)(it->call->source + it->n0 * plane * p->channels +
                             ((i + 1) * p->w.in + first) * k);
     a.end = a.from + a.bytes;
-    if (i + 1 == p->h.in || pixels <= 0) a.pieces = 0;
     return a;
 }
 
@@ -292,46 +316,40 @@ static void run_item(struct item *it)
         add_source_row(it, i);
     }
     close_rows(it, it->r1);
+    activate_rows(it);
 }
 
 /* ---- the pass -------------------------------------------------------------------------------- */
 
-size_t FN(convti_lines_scratch)(const struct lines_plan *p)
-{
-    convti_size size = {0};
-    convti_size_add(&size, p->ring_room, sizeof(real));
-    convti_size_add(&size, p->x_room, sizeof(real));
-    return size.bytes;
-}
-
 void FN(convti_lines)(const struct lines_plan *p, const struct gather_call *call)
 {
-    const struct line_cuts cuts = p->cuts;
-    const int64_t parts = cuts.segments * cuts.bands, items = cuts.image_cuts * parts;
-    convti_size size = {0};
-    convti_size_add(&size, p->ring_room, sizeof(real));
-    real *ring = call->scratch, *x = (real *)((char *)call->scratch + size.bytes);
-    const int64_t row = p->phases * p->filters * cuts.stride;
+    const struct line_cuts *cuts = &p->cuts;
+    const int64_t items = cuts->image_cuts * cuts->bands * cuts->segments;
+    real *ring = call->scratch, *x = (real *)(void *)((char *)call->scratch + p->x);
+    const int64_t row = p->phases * p->filters * cuts->stride;
+    struct line_tiling tiling[LINES_MAX_PHASES];
     _Atomic int64_t *queue = convti_queue(call->team);
     for (int64_t i; (i = convti_next(queue)) < items;) {
-        const int64_t image = i / parts, band = i % parts / cuts.segments,
-                      segment = i % cuts.segments;
+        const int64_t segment = take_digit(&i, cuts->segments), band = take_digit(&i, cuts->bands),
+                      image = i;
         struct item it = {
             .plan = p,
             .call = call,
-            .cuts = &cuts,
-            .n0 = image * cuts.images,
-            .n1 = lesser((image + 1) * cuts.images, call->n),
-            .q0 = segment * cuts.positions,
-            .q1 = lesser((segment + 1) * cuts.positions, p->positions),
-            .r0 = band * cuts.rows,
-            .r1 = lesser((band + 1) * cuts.rows, p->h.out),
+            .cuts = cuts,
+            .n0 = image * cuts->images,
+            .n1 = lesser((image + 1) * cuts->images, call->n),
+            .q0 = segment * cuts->positions,
+            .q1 = lesser((segment + 1) * cuts->positions, p->positions),
+            .r0 = band * cuts->rows,
+            .r1 = lesser((band + 1) * cuts->rows, p->h.out),
             .ring = ring,
             .fresh = ring + p->span * row,
             .x = x,
+            .tiling = tiling,
         };
-        it.opened = it.closed = it.r0;
-        it.vectors = ceil_div((it.n1 - it.n0 - 1) * cuts.pitch + it.q1 - it.q0, p->lanes);
+        it.opened = it.closed = it.activated = it.base = it.r0;
+        it.vectors = ceil_div((it.n1 - it.n0 - 1) * cuts->pitch + it.q1 - it.q0, p->lanes);
+        copy_tiling(&it);
         run_item(&it);
     }
 }

@@ -17,10 +17,9 @@ enum { CUSTOM_BLOCK = 4096 };
 
 static struct activation_params params_of(const struct convt_layer *l)
 {
-    struct convti_activation_params p;
-    convti_activation_defaults(&l->cfg.activation, &p);
+    const struct convti_activation_params *p = &l->activation;
     return (struct activation_params){
-#define ACTIVATION_ARGUMENT(name, range) (real) p.name,
+#define ACTIVATION_ARGUMENT(name, range) (real) p->name,
 #include "convt/activations.def"
     };
 }
@@ -30,21 +29,28 @@ static void *scratch_of(const struct convt_layer *l, const struct team *team)
     return (char *)l->scratch + (size_t)team->thread * l->scratch_stride;
 }
 
-static struct gather_call forward_call(struct convt_layer *l, int64_t n, const real *x,
-                                       real *target)
+/* In front of the team: the cuts for a batch of n. */
+static void cut_forward(struct convt_layer *l, int64_t n)
 {
     if (l->lines.chosen)
         convti_cut_lines_for(&l->lines, n, sizeof(real));
     else
         convti_cut_slabs_for(&l->forward, n, sizeof(real));
-    return (struct gather_call){.plan = &l->forward,
+}
+
+static struct gather_call forward_call(struct team *team, const struct convt_layer *l, int64_t n,
+                                       const real *x, real *target)
+{
+    return (struct gather_call){.team = team,
+                                .plan = &l->forward,
                                 .kernels = l->kernels,
                                 .n = n,
                                 .source = x,
                                 .packed = l->packed_forward,
                                 .bias = l->packed_bias,
                                 .target = target,
-                                .channels_first = l->geometry.channels_first};
+                                .channels_first = l->geometry.channels_first,
+                                .scratch = scratch_of(l, team)};
 }
 
 /* Team. Every thread sees the same versions, so all take the same branch; the version is noted
@@ -82,57 +88,60 @@ static void finish_apart(struct team *team, const struct convt_layer *l, int64_t
 }
 
 struct forward_pass {
-    struct convt_layer *layer;
-    struct gather_call gather;
+    const struct convt_layer *layer;
+    int64_t n;
+    const real *x;
+    real *target, *z, *y;
     bool apart; /* the activation runs behind the gather, from its target to y */
-    real *y;
+    struct finish finish;
 };
 
 static void forward_body(struct team *team, void *work)
 {
     const struct forward_pass *pass = work;
-    struct gather_call gather = pass->gather;
-    gather.team = team;
-    gather.scratch = scratch_of(pass->layer, team);
+    struct gather_call gather = forward_call(team, pass->layer, pass->n, pass->x, pass->target);
+    gather.z = pass->z;
+    gather.finish = pass->finish.f ? &pass->finish : NULL;
     pack_forward(team, pass->layer);
     contract(pass->layer, &gather);
     if (!pass->apart) return;
     convti_wait(team);
-    finish_apart(team, pass->layer, gather.n, gather.target, pass->y);
+    finish_apart(team, pass->layer, pass->n, pass->target, pass->y);
+}
+
+/* Where the sums go: to y where it has room for z. */
+static real *target_of(const struct convt_layer *l, convt_view z, convt_view y)
+{
+    return z.data ? z.data : l->geometry.inputs > 1 ? l->dz : y.data;
 }
 
 static void forward(struct convt_layer *l, convt_const_view x, convt_view z, convt_view y)
 {
     const struct kernels *kernels = l->kernels;
-    convt_activation_kind kind = l->cfg.activation.kind;
-    bool apart = kind == CONVT_CUSTOM_ACTIVATION || convti_activation_on_axis(kind);
+    const convt_activation_kind kind = l->cfg.activation.kind;
+    const bool apart = kind == CONVT_CUSTOM_ACTIVATION || convti_activation_on_axis(kind);
     if (x.n * l->geometry.z_size == 0) return;
-    struct gather_call call = forward_call(l, x.n, x.data, y.data);
-    if (!apart && kind != CONVT_LINEAR)
-        call.finish = (struct finish){kernels->activate[kind], params_of(l)};
-    if (!apart)
-        call.z = z.data == y.data ? NULL : z.data;
-    else if (z.data)
-        call.target = z.data;
-    else if (l->geometry.inputs > 1)
-        call.target = l->dz; /* y has no room for z */
-    convti_team_run(convti_threads(l, x.n), forward_body,
-                    &(struct forward_pass){l, call, apart, y.data});
+    cut_forward(l, x.n);
+    struct forward_pass pass;
+    pass.layer = l;
+    pass.n = x.n;
+    pass.x = x.data;
+    pass.target = apart ? target_of(l, z, y) : y.data;
+    pass.z = apart || z.data == y.data ? NULL : z.data;
+    pass.y = y.data;
+    pass.apart = apart;
+    pass.finish.f = apart || kind == CONVT_LINEAR ? NULL : kernels->activate[kind];
+    if (pass.finish.f) pass.finish.params = params_of(l);
+    convti_team_run(convti_threads(l, x.n), forward_body, &pass);
     l->packed_forward_version = l->version;
 }
 
 /* The activity term: built-in rows give coefficients, a custom one adds to a copy of dy. */
 static const real *activity(struct convt_layer *l, convt_const_view y, convt_const_view dy,
-                            double divisor, struct sweep_call *sweep)
+                            double scale)
 {
     const convt_regularizer *r = &l->cfg.activity_regularizer;
-    double scale = divisor != 0 ? 1 / divisor : 0;
-    if (r->kind != CONVT_CUSTOM_REGULARIZER) {
-        convti_regularizer_coefficients(r, &sweep->l1, &sweep->l2);
-        sweep->l1 *= scale;
-        sweep->l2 *= scale;
-        return dy.data;
-    }
+    if (r->kind != CONVT_CUSTOM_REGULARIZER) return dy.data;
     convt_view sum = {l->dy_copy, dy.dtype, dy.n, dy.h, dy.w, dy.c};
     memcpy(sum.data, dy.data, (size_t)(y.n * l->geometry.y_size) * sizeof(real));
     convti_regularizer_gradient(r, y, scale, sum);
@@ -147,22 +156,26 @@ static void empty_batch(struct convt_layer *l, bool weights, convt_view dx)
 }
 
 struct backward_pass {
-    struct convt_layer *layer;
-    struct gather_call again, gather; /* z, where it is needed and was not kept; dx */
+    const struct convt_layer *layer;
+    int64_t n;
+    const real *x, *dz;
+    real *dx;
     struct sweep_call sweep;
-    struct outer_call outer;
-    bool recompute, dx, weights; /* which of them is wanted beside dz */
+    bool recompute; /* z, which is needed and was not kept */
+    bool weights;   /* dw and db are wanted, too */
 };
 
-static void make_dz(struct team *team, const struct backward_pass *pass, void *scratch)
+static void make_dz(struct team *team, const struct backward_pass *pass)
 {
-    struct gather_call again = pass->again;
+    const struct convt_layer *l = pass->layer;
     struct sweep_call sweep = pass->sweep;
-    sweep.team = again.team = team;
-    sweep.scratch = again.scratch = scratch;
+    sweep.team = team;
+    sweep.scratch = scratch_of(l, team);
     if (pass->recompute) {
-        pack_forward(team, pass->layer);
-        contract(pass->layer, &again);
+        struct gather_call again = forward_call(team, l, pass->n, pass->x, l->dz);
+        again.channels_first = false;
+        pack_forward(team, l);
+        contract(l, &again);
         convti_wait(team);
     }
     if (sweep.axis_slope) {
@@ -173,85 +186,96 @@ static void make_dz(struct team *team, const struct backward_pass *pass, void *s
     FN(convti_sweep)(&sweep);
 }
 
+static void make_dx(struct team *team, const struct backward_pass *pass)
+{
+    const struct convt_layer *l = pass->layer;
+    if (l->packed_backward_version != l->version) FN(convti_pack_backward)(team, l);
+    FN(convti_gather)
+    (&(struct gather_call){.team = team,
+                           .plan = &l->backward,
+                           .kernels = l->kernels,
+                           .n = pass->n,
+                           .source = pass->dz,
+                           .packed = l->packed_backward,
+                           .target = pass->dx,
+                           .channels_first = l->geometry.channels_first,
+                           .scratch = scratch_of(l, team)});
+}
+
+static void make_dw(struct team *team, const struct backward_pass *pass)
+{
+    const struct convt_layer *l = pass->layer;
+    FN(convti_outer)
+    (&(struct outer_call){.team = team,
+                          .plan = &l->outer,
+                          .geometry = &l->geometry,
+                          .kernels = l->kernels,
+                          .n = pass->n,
+                          .x = pass->x,
+                          .dz = pass->dz,
+                          .dw = l->dkernel,
+                          .parts = l->dw_parts,
+                          .scratch = scratch_of(l, team)});
+}
+
 static void backward_body(struct team *team, void *work)
 {
     const struct backward_pass *pass = work;
-    const struct convt_layer *l = pass->layer;
-    void *scratch = scratch_of(l, team);
-    make_dz(team, pass, scratch);
-    if (pass->dx) {
-        struct gather_call gather = pass->gather;
-        gather.team = team;
-        gather.scratch = scratch;
-        if (l->packed_backward_version != l->version) FN(convti_pack_backward)(team, l);
-        FN(convti_gather)(&gather); /* dw begins where dx leaves a thread idle */
-    }
-    if (pass->weights) {
-        struct outer_call outer = pass->outer;
-        outer.team = team;
-        outer.scratch = scratch;
-        FN(convti_outer)(&outer);
-    }
+    make_dz(team, pass);
+    if (pass->dx) make_dx(team, pass);
+    if (pass->weights) make_dw(team, pass); /* begins where dx leaves a thread idle */
 }
 
-static struct sweep_call sweep_call(struct convt_layer *l, convt_const_view z, convt_const_view y,
-                                    convt_const_view dy, double divisor)
+static void set_sweep(struct sweep_call *sweep, struct convt_layer *l, convt_const_view z,
+                      convt_const_view y, convt_const_view dy, double divisor)
 {
     const struct kernels *kernels = l->kernels;
-    convt_activation_kind kind = l->cfg.activation.kind;
-    bool custom = kind == CONVT_CUSTOM_ACTIVATION, rows = convti_activation_on_axis(kind);
-    struct sweep_call sweep = {
+    const convt_activation_kind kind = l->cfg.activation.kind;
+    const bool custom = kind == CONVT_CUSTOM_ACTIVATION, rows = convti_activation_on_axis(kind);
+    const double scale = divisor != 0 ? 1 / divisor : 0;
+    convti_cut_sweep_for(&l->sweep, &l->geometry, y.n);
+    *sweep = (struct sweep_call){
+        .team = NULL, /* and scratch: each thread's own */
+        .scratch = NULL,
+        .plan = &l->sweep,
         .geometry = &l->geometry,
         .kernels = kernels,
         .n = y.n,
         .z = z.data,
         .y = y.data,
-        .z_in_dz = convti_activation_needs_z(&l->cfg.activation) && !z.data,
+        .z_in_dz = l->needs_z && !z.data,
         .dz = l->dz,
         .db = l->dbias,
         .parts = l->db_parts,
         .params = params_of(l),
         .axis_slope = rows ? kernels->axis_slope[kind] : NULL,
         .slope = custom || rows || kind == CONVT_LINEAR ? NULL : kernels->slope[kind],
-        .custom = custom ? &l->cfg.activation.custom : NULL};
-    sweep.dy = activity(l, y, dy, divisor, &sweep);
-    return sweep;
+        .custom = custom ? &l->cfg.activation.custom : NULL,
+        .l1 = scale * l->activity_l1,
+        .l2 = scale * l->activity_l2,
+        .dy = activity(l, y, dy, scale)};
 }
 
 static void backward(struct convt_layer *l, convt_const_view x, convt_const_view z,
                      convt_const_view y, convt_const_view dy, convt_view dx, double divisor)
 {
-    const struct geometry *g = &l->geometry;
     const bool weights = !convti_absent(x); /* else dx alone is wanted */
-    if (y.n * g->z_size == 0) {
+    if (y.n * l->geometry.z_size == 0) {
         empty_batch(l, weights, dx);
         return;
     }
-    struct backward_pass pass = {.layer = l,
-                                 .sweep = sweep_call(l, z, y, dy, divisor),
-                                 .again = forward_call(l, y.n, x.data, l->dz),
-                                 .dx = dx.data,
-                                 .weights = weights};
-    const real *dz = l->dz ? l->dz : dy.data;
-    pass.recompute = pass.sweep.z_in_dz;
-    pass.again.channels_first = false;
+    struct backward_pass pass;
+    pass.layer = l;
+    pass.n = y.n;
+    pass.x = x.data;
+    pass.dz = l->dz ? l->dz : dy.data;
+    pass.dx = dx.data;
+    pass.weights = weights;
+    set_sweep(&pass.sweep, l, z, y, dy, divisor);
     if (!weights) pass.sweep.db = NULL;
-    convti_cut_slabs_for(&l->backward, y.n, sizeof(real));
-    pass.gather = (struct gather_call){.plan = &l->backward,
-                                       .kernels = l->kernels,
-                                       .n = y.n,
-                                       .source = dz,
-                                       .packed = l->packed_backward,
-                                       .target = dx.data,
-                                       .channels_first = g->channels_first};
-    pass.outer = (struct outer_call){.plan = &l->outer,
-                                     .geometry = g,
-                                     .kernels = l->kernels,
-                                     .n = y.n,
-                                     .x = x.data,
-                                     .dz = dz,
-                                     .dw = l->dkernel,
-                                     .parts = l->dw_parts};
+    pass.recompute = pass.sweep.z_in_dz;
+    if (pass.recompute) cut_forward(l, y.n);
+    if (pass.dx) convti_cut_slabs_for(&l->backward, y.n, sizeof(real));
     convti_team_run(convti_threads(l, y.n), backward_body, &pass);
     if (pass.recompute) l->packed_forward_version = l->version;
     if (pass.dx) l->packed_backward_version = l->version;
@@ -259,20 +283,14 @@ static void backward(struct convt_layer *l, convt_const_view x, convt_const_view
 
 static size_t scratch(const struct convt_layer *l)
 {
-    size_t most = l->lines.chosen ? FN(convti_lines_scratch)(&l->lines)
-                                  : FN(convti_gather_scratch)(&l->forward),
-           other;
-    if (l->cfg.inference) return most;
-    other = FN(convti_gather_scratch)(&l->backward);
-    most = other > most ? other : most;
-    other = FN(convti_outer_scratch)(l);
-    most = other > most ? other : most;
-    other = FN(convti_sweep_scratch)(&l->geometry);
-    most = other > most ? other : most;
-    other = convti_activation_on_axis(l->cfg.activation.kind)
-                ? FN(convti_rows_scratch)(&l->geometry)
-                : 0;
-    return other > most ? other : most;
+    const bool rows = convti_activation_on_axis(l->cfg.activation.kind);
+    const size_t forward = l->lines.chosen ? l->lines.bytes : l->forward.desk.bytes;
+    if (l->cfg.inference) return forward;
+    const size_t all[] = {forward, l->backward.desk.bytes, FN(convti_outer_scratch)(l),
+                          l->sweep.bytes, rows ? FN(convti_rows_scratch)(&l->geometry) : 0};
+    size_t most = 0;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) most = all[i] > most ? all[i] : most;
+    return most;
 }
 
 static const struct tile_sizes *tiles(const void *kernels)

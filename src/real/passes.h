@@ -26,19 +26,17 @@ struct gather_call {
     const struct gather_plan *plan;
     const struct kernels *kernels;
     int64_t n;
-    const real *source;        /* channels_first where plan->source_staged */
-    const real *packed, *bias; /* bias: NULL, or padded to whole panels */
-    struct finish finish;
-    real *target, *z;    /* z: the values before finish, or NULL */
-    bool channels_first; /* target and z */
-    void *scratch;       /* of this thread */
+    const real *source;          /* channels_first where plan->source_staged */
+    const real *packed, *bias;   /* bias: NULL, or padded to whole panels */
+    const struct finish *finish; /* NULL: target holds the sums as they are */
+    real *target, *z;            /* z: the values before finish, or NULL */
+    bool channels_first;         /* target and z */
+    void *scratch;               /* of this thread */
 };
-size_t FN(convti_gather_scratch)(const struct gather_plan *plan);
 void FN(convti_gather)(const struct gather_call *call); /* team; ends without a barrier */
 
 /* ---- lines.c: forward with few filters ------------------------------------------------------- */
 void FN(convti_pack_lines)(struct team *team, const struct convt_layer *l); /* team */
-size_t FN(convti_lines_scratch)(const struct lines_plan *plan);
 
 /* Team; ends without a barrier. Everything of the call but its plan. */
 void FN(convti_lines)(const struct lines_plan *plan, const struct gather_call *call);
@@ -60,6 +58,7 @@ void FN(convti_outer)(const struct outer_call *call); /* team; ends without a ba
 /* ---- sweep.c: dz and db ---------------------------------------------------------------------- */
 struct sweep_call {
     struct team *team;
+    const struct sweep_plan *plan;
     const struct geometry *geometry;
     const struct kernels *kernels;
     int64_t n;
@@ -74,7 +73,6 @@ struct sweep_call {
     real *db, *parts;                         /* db: NULL without bias */
     void *scratch;                            /* of this thread */
 };
-size_t FN(convti_sweep_scratch)(const struct geometry *geometry);
 /* Team. dz is there for every thread when it returns, db at the next barrier. */
 void FN(convti_sweep)(const struct sweep_call *call);
 

@@ -18,23 +18,6 @@ struct desk {
     real *z, *g;
 };
 
-static size_t lay_desk(struct desk *desk, const struct geometry *g, void *memory)
-{
-    convti_size size = {0};
-    const int64_t step = convti_plan_sweep(g, 1, sizeof(real)).step * g->filters;
-    const size_t z = convti_size_add(&size, step, sizeof(real)),
-                 sum = convti_size_add(&size, step, sizeof(real));
-    if (memory)
-        *desk = (struct desk){(real *)(void *)((char *)memory + z),
-                              (real *)(void *)((char *)memory + sum)};
-    return size.bytes;
-}
-
-size_t FN(convti_sweep_scratch)(const struct geometry *g)
-{
-    return lay_desk(NULL, g, NULL);
-}
-
 void FN(convti_add_activity)(const struct sweep_call *call, int64_t count, const real *y,
                              const real *dy, real *sum)
 {
@@ -141,25 +124,28 @@ static void run_block(const struct sweep_call *call, const struct desk *desk, in
     }
 }
 
+static void add_blocks(const struct sweep_call *call)
+{
+    const int64_t filters = call->geometry->filters, blocks = call->plan->blocks;
+    const struct share columns = convti_share(call->team, filters);
+    for (int64_t f = columns.first; f < columns.last; f++) {
+        double sum = 0;
+        for (int64_t b = 0; b < blocks; b++) sum += (double)call->parts[b * filters + f];
+        call->db[f] = (real)sum;
+    }
+}
+
 void FN(convti_sweep)(const struct sweep_call *call)
 {
     const struct geometry *g = call->geometry;
-    struct sweep_plan plan = convti_plan_sweep(g, call->n, sizeof(real));
-    int64_t pixels = call->n * g->h.out * g->w.out, blocks = (pixels + plan.block - 1) / plan.block;
-    struct desk desk = {NULL, NULL};
-    lay_desk(&desk, g, call->scratch);
+    const struct sweep_plan *p = call->plan;
+    const int64_t pixels = call->n * g->h.out * g->w.out;
+    const struct desk desk = {call->scratch, (real *)(void *)((char *)call->scratch + p->sum)};
     if (!call->dz && !call->db) return;
-    const struct share own = convti_share(call->team, blocks);
+    const struct share own = convti_share(call->team, p->blocks);
     for (int64_t b = own.first; b < own.last; b++)
-        run_block(call, &desk, b * plan.block, lesser((b + 1) * plan.block, pixels), plan.step,
+        run_block(call, &desk, b * p->block, lesser((b + 1) * p->block, pixels), p->step,
                   call->parts + b * g->filters);
     convti_wait(call->team);
-    if (call->db) {
-        const struct share columns = convti_share(call->team, g->filters);
-        for (int64_t f = columns.first; f < columns.last; f++) {
-            double sum = 0;
-            for (int64_t b = 0; b < blocks; b++) sum += (double)call->parts[b * g->filters + f];
-            call->db[f] = (real)sum;
-        }
-    }
+    if (call->db) add_blocks(call);
 }
