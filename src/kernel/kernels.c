@@ -95,8 +95,7 @@ static gemm_kernel *const gemm_tiles[][GEMM_MAX_ROWS + 1] = {
     OUTER_1_TO_6(X, 2)                                                                          \
     OUTER_7_TO_12(X, 2)                                                                         \
     OUTER_1_TO_6(X, 3)                                                                          \
-    X(1, 7, 3)                                                                                  \
-    X(1, 8, 3) OUTER_1_TO_6(X, 4) OUTER_1_TO_3(X, 2, 1) OUTER_1_TO_3(X, 2, 2)                   \
+    X(1, 7, 3) X(1, 8, 3) OUTER_1_TO_6(X, 4) OUTER_1_TO_3(X, 2, 1) OUTER_1_TO_3(X, 2, 2)        \
         OUTER_1_TO_3(X, 2, 3) OUTER_1_TO_3(X, 2, 4) OUTER_1_TO_3(X, 3, 1) OUTER_1_TO_3(X, 3, 2) \
             X(3, 1, 3) X(3, 2, 3) X(3, 1, 4) X(3, 2, 4)
 #define OUTER_ROWS                               \
