@@ -120,8 +120,9 @@ static void explain_outer(struct page *page, const struct convt_layer *l)
     else if (p->copied)
         say(page,
             "dw: outer products with channels in vector lanes; filters are few, so tiles are the "
-            "taps of %lld kernel row%s x up to %lld vectors, over a padded copy of dz",
-            (long long)p->together, plural(p->together), (long long)p->vectors);
+            "taps of %lld kernel row%s x up to %lld vectors, over a padded copy of dz%s",
+            (long long)p->together, plural(p->together), (long long)p->vectors,
+            p->dz_cuts > 0 ? ", packed for every kernel row" : "");
     else
         say(page,
             "dw: outer products with channels in vector lanes; tiles of up to %lld filters of a "

@@ -38,8 +38,9 @@ enum {
     PART_BYTES = 1 << 20         /* partial sums of dw, all parts together */
 };
 
-/* Of sums that are transposed in the end, and of dz that nothing fetches ahead. */
-static const double SWAP_COST = 1.15;
+/* Of sums that are transposed in the end, and of dz that nothing fetches ahead; half cycles of a
+ * pixel's window beside its tiles. */
+static const double SWAP_COST = 1.15, VISIT_COST = 8;
 
 enum formulation { TAPS, WINDOWS, SWAPPED, FORMULATIONS };
 
@@ -69,12 +70,14 @@ int64_t convti_outer_piece(const struct outer_plan *p, const struct geometry *g,
 }
 
 /* Half cycles a pixel of the tiles that cover rows x vectors: multiply-adds, two a cycle, or loads
- * where a tile is too small to hide them, one a cycle as they come; and the turn of the loop. */
-static double tiles_cost(int64_t rows, int64_t row_tiles, int64_t vectors, int64_t panels)
+ * where a tile is too small to hide them; and the turn of the loop. */
+static double tiles_cost(const struct tile_sizes *sizes, int64_t rows, int64_t row_tiles,
+                         int64_t vectors, int64_t panels)
 {
     double tiles = (double)row_tiles * (double)panels, sums = (double)rows * (double)vectors,
-           loads = (double)rows * (double)panels + (double)row_tiles * (double)vectors;
-    return (sums > 2 * loads ? sums : 2 * loads) + tiles;
+           loads = ((double)rows * (double)panels + (double)row_tiles * (double)vectors) *
+                   sizes->load_cost;
+    return (sums > loads ? sums : loads) + tiles;
 }
 
 /* Windows that leave the output, or that a vector's tail leads beyond it. */
@@ -117,7 +120,8 @@ static double fill_in(struct outer_plan *p, const struct geometry *g,
     p->strips = p->swapped ? row_tiles : panels;
     p->items = ceil_div(g->h.kernel, together) * p->bands * p->cuts_of_window;
 
-    double each = tiles_cost(rows * together, row_tiles, across, panels) / (double)together;
+    double each = (tiles_cost(tiles, rows * together, row_tiles, across, panels) + VISIT_COST) /
+                  (double)together;
     double high = together > 1 ? (double)g->h.kernel * (double)g->h.in : convti_pairs_inside(&g->h);
     double weights = (double)g->w_size / (double)p->lanes;
     if (formulation == TAPS) return high * convti_pairs_inside(&g->w) * each;
@@ -211,7 +215,8 @@ static void plan_tasks(struct outer_plan *p, const struct geometry *g, size_t re
     } else if (p->swapped) {
         int64_t block = ceil_div(g->channels, p->blocks);
         int64_t most = greater(SUMS_BYTES / (p->vectors * p->lanes * block * real), 1);
-        int64_t each = greater(p->cuts_of_window, ceil_div(p->items * p->blocks, MOST_TASKS));
+        int64_t tasks = ceil_div(MOST_TASKS, p->most_parts);
+        int64_t each = greater(p->cuts_of_window, ceil_div(p->items * p->blocks, tasks));
         p->stretches = ceil_div(p->items, lesser(each, most));
     } else {
         p->stretches = 1;
@@ -226,7 +231,9 @@ static void plan_tasks(struct outer_plan *p, const struct geometry *g, size_t re
 static void plan_dz(struct outer_plan *p, const struct geometry *g, size_t real_size)
 {
     const int64_t least = g->w.in < SHORT_ROW ? SHORT_VECTORS : LEAST_VECTORS;
-    if (p->copied || p->channel_vectors < least * p->blocks) return;
+    if (p->swapped || p->together > 1 || p->window < p->rows ||
+        p->channel_vectors < least * p->blocks)
+        return;
     const int64_t pixels = p->chunk_rows * ceil_div(g->w.in, p->row_cuts);
     p->dz_panel = pixels * p->rows + p->lanes; /* the last pixel is stored in whole vectors */
     const int64_t cuts = lesser(ceil_div(p->items, p->stretches), p->cuts_of_window);
@@ -249,7 +256,7 @@ void convti_plan_outer(struct outer_plan *plan, const struct geometry *g,
     double least = -1;
     for (int f = TAPS; f < FORMULATIONS; f++)
         for (int together = 1; together <= OUTER_MAX_GROUPS; together++)
-            for (int vectors = 1; vectors <= tiles->vectors; vectors++) {
+            for (int vectors = 1; vectors <= KERNEL_MAX_VECTORS; vectors++) {
                 struct outer_plan p;
                 double cost = fill_in(&p, g, tiles, (enum formulation)f, together, vectors);
                 if (cost < 0 || (least >= 0 && cost >= least)) continue;

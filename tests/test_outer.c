@@ -42,6 +42,8 @@ static const struct row rows[] = {
     {1, 2, 250, 16, 5, 16, 4, 1, 4, 1, CONVT_VALID}, /* in pieces of a row */
     {1, 6, 111, 1, 6, 1, 3, 3, 3, 1, CONVT_VALID},   /* rows of dz that no kernel row reaches */
     {1, 9, 60, 40, 1, 1, 3, 4, 1, 1, CONVT_VALID},
+    {9, 11, 2, 390, 1, 8, 8, 3, 3, 1, CONVT_VALID}, /* packed: narrow maps, many channels */
+    {2, 7, 5, 870, 5, 3, 8, 2, 3, 2, CONVT_SAME},
     /* swapped: channels fill no vectors */
     {1, 9, 7, 21, 21, 16, 16, 8, 8, 1, CONVT_SAME},
     {4, 10, 12, 3, 40, 4, 4, 2, 2, 1, CONVT_SAME},
@@ -165,7 +167,7 @@ static void check_plans(const char *isa, void *context)
     (void)isa;
     (void)context;
     int taps = 0, windows = 0, together[OUTER_MAX_GROUPS + 1] = {0}, swapped = 0, edges = 0,
-        pieces = 0, blocks = 0, parts = 0, packed = 0, groups = 0;
+        pieces = 0, blocks = 0, parts = 0, packed = 0, packed_windows = 0, groups = 0;
     for (int i = 0; i < ROWS; i++) {
         convt_config cfg = config_of(&rows[i], false, false, 1);
         convt_layer *layer;
@@ -178,13 +180,14 @@ static void check_plans(const char *isa, void *context)
         edges += p->swapped && p->left + p->right < rows[i].w;
         pieces += p->row_cuts > 1;
         blocks += p->blocks > 1;
-        packed += p->dz_cuts > 0;
+        packed += p->dz_cuts > 0 && !p->copied;
+        packed_windows += p->dz_cuts > 0 && p->copied;
         groups += p->dz_cuts > 0 && p->dz_cuts < p->cuts_of_window;
         parts += convti_outer_parts(p, &layer->geometry, rows[i].n) > 1;
         convt_layer_destroy(layer);
     }
     assert_true(taps && windows && swapped && edges && pieces && blocks && parts && packed &&
-                groups);
+                packed_windows && groups);
     for (int k = 1; k <= OUTER_MAX_GROUPS; k++) assert_true(together[k]);
 }
 

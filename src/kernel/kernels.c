@@ -95,7 +95,8 @@ static gemm_kernel *const gemm_tiles[][GEMM_MAX_ROWS + 1] = {
     OUTER_1_TO_6(X, 2)                                                                          \
     OUTER_7_TO_12(X, 2)                                                                         \
     OUTER_1_TO_6(X, 3)                                                                          \
-    X(1, 7, 3) X(1, 8, 3) OUTER_1_TO_6(X, 4) OUTER_1_TO_3(X, 2, 1) OUTER_1_TO_3(X, 2, 2)        \
+    X(1, 7, 3)                                                                                  \
+    X(1, 8, 3) OUTER_1_TO_6(X, 4) OUTER_1_TO_3(X, 2, 1) OUTER_1_TO_3(X, 2, 2)                   \
         OUTER_1_TO_3(X, 2, 3) OUTER_1_TO_3(X, 2, 4) OUTER_1_TO_3(X, 3, 1) OUTER_1_TO_3(X, 3, 2) \
             X(3, 1, 3) X(3, 2, 3) X(3, 1, 4) X(3, 2, 4)
 #define OUTER_ROWS                               \
@@ -106,17 +107,19 @@ static gemm_kernel *const gemm_tiles[][GEMM_MAX_ROWS + 1] = {
         }                                        \
     }
 #else
-#define OUTER_TILES(X)  \
-    OUTER_1_TO_6(X, 1)  \
-    OUTER_7_TO_12(X, 1) \
-    OUTER_1_TO_6(X, 2)  \
+#define OUTER_TILES(X)    \
+    OUTER_1_TO_6(X, 1)    \
+    OUTER_7_TO_12(X, 1)   \
+    OUTER_1_TO_6(X, 2)    \
+    OUTER_1_TO_3(X, 1, 3) \
+    X(1, 4, 3)            \
     OUTER_1_TO_3(X, 2, 1) OUTER_1_TO_3(X, 2, 2) OUTER_1_TO_3(X, 3, 1) X(3, 1, 2) X(3, 2, 2)
-#define OUTER_ROWS                  \
-    {                               \
-        {0}, {0, 12, 6}, {0, 3, 3}, \
-        {                           \
-            0, 3, 2                 \
-        }                           \
+#define OUTER_ROWS                     \
+    {                                  \
+        {0}, {0, 12, 6, 4}, {0, 3, 3}, \
+        {                              \
+            0, 3, 2                    \
+        }                              \
     }
 #endif
 
@@ -130,6 +133,7 @@ extern const struct kernels TABLE_NAME(CONVT_ISA_NAME);
 const struct kernels TABLE_NAME(CONVT_ISA_NAME) = {
     .tiles = {.lanes = LANES,
               .vectors = WIDE ? 4 : 2,
+              .load_cost = sizeof(vec) == 64 ? 2 : 1,
               .gemm_rows = {0, 12, WIDE ? 12 : 6, 8, 6},
               .dot_columns = sizeof dot_tiles / sizeof *dot_tiles - 1,
               .dot_rows = {0, DOT_COLUMNS(DOT_ROWS)},

@@ -23,7 +23,8 @@ enum {
 
 struct tile_sizes {
     int lanes;                             /* reals in a vector */
-    int vectors;                           /* of the widest tile */
+    int vectors;                           /* of the widest gemm tile */
+    int load_cost;                         /* half cycles of a load of a vector, as they come */
     int gemm_rows[KERNEL_MAX_VECTORS + 1]; /* [vectors]: rows of a full gemm tile */
     int dot_columns;                       /* of the widest dot tile */
     int dot_rows[DOT_MAX_COLUMNS + 1];     /* [columns]: rows of a full dot tile */

@@ -46,7 +46,7 @@ static size_t lay_desk(const struct outer_plan *p, const struct geometry *g, str
             channels = ceil_div(p->strips, p->blocks) * panel_width(p);
     size_t x = convti_size_add(&size, p->in_place ? 0 : pixels * channels, sizeof(real));
     size_t dz = convti_size_add(&size, p->dz_cuts * p->dz_panel, sizeof(real));
-    size_t copies = convti_size_add(&size, p->copy_rows * p->copy_size, sizeof(real));
+    size_t copies = convti_size_add(&size, p->copy_rows * p->copy_size + p->lanes, sizeof(real));
     size_t sums = convti_size_add(&size, convti_outer_task_sums(p, g), sizeof(real));
     size_t copied = convti_size_add(&size, p->copy_rows, sizeof(bool));
     int64_t pieces = (p->swapped ? 3 : 1) * p->chunk_rows;
@@ -181,6 +181,11 @@ static void pack_strips(const struct outer_call *call, const struct chunk *k, st
         .width = width,
         .size = (k->row1 - k->row0) * pixels * width,
     };
+    if (!g->channels_first && pixels == g->w.in) { /* rows and images follow one another */
+        call->kernels->split((k->row1 - k->row0) * pixels, call->x + k->row0 * pixels * g->channels,
+                             g->channels, &panels, to);
+        return;
+    }
     struct band b = first_band(g, k);
     do
         for (int64_t i = b.i0; i < b.i1; i++, to += pixels * width) {
@@ -340,35 +345,12 @@ static struct ahead look_ahead(const struct outer_call *call, const struct chunk
     return a;
 }
 
-/* Packed dz of all stretches lies one behind another: where x does, too, they are one segment. */
-static int64_t aim_packed(const struct outer_call *call, const struct desk *desk, int64_t count,
-                          struct sight x)
-{
-    const int64_t width = call->plan->rows;
-    const real *dz = desk->dz;
-    int64_t segments = 0;
-    for (int64_t i = 0; i < count; i++) {
-        const struct stretch *s = &desk->stretches[i];
-        const real *at = x.x + s->pixel * x.stride;
-        const int64_t step = s->step * x.stride;
-        struct segment *last = &desk->segments[segments > 0 ? segments - 1 : 0];
-        if (segments > 0 && last->us == step && last->u + last->count * step == at)
-            last->count += s->count;
-        else
-            desk->segments[segments++] =
-                (struct segment){at, dz, s->count, step, width, {{at, step}, {at, step}}};
-        dz += s->count * width;
-    }
-    return segments;
-}
-
 /* The stretches with one strip of x, from channel c0 on, as segments. */
-static int64_t aim(const struct outer_call *call, const struct desk *desk, int64_t count,
-                   struct sight x, struct ahead ahead, int64_t c0)
+static void aim(const struct outer_call *call, const struct desk *desk, int64_t count,
+                struct sight x, struct ahead ahead, int64_t c0)
 {
     const int64_t channels = call->geometry->channels;
     const struct outer_plan *p = call->plan;
-    if (p->dz_cuts > 0) return aim_packed(call, desk, count, x);
     for (int64_t i = 0; i < count; i++) {
         const struct stretch *s = &desk->stretches[i];
         const real *at = x.x + s->pixel * x.stride;
@@ -382,7 +364,6 @@ static int64_t aim(const struct outer_call *call, const struct desk *desk, int64
                                 ? (struct segment){s->dz, at, s->count, s->ds, xs, {dz, next}}
                                 : (struct segment){at, s->dz, s->count, xs, s->ds, {dz, next}};
     }
-    return count;
 }
 
 /* ---- tiles ----------------------------------------------------------------------------------- */
@@ -418,14 +399,15 @@ static void run_tile(const struct outer_call *call, const struct segment *segmen
     }
 }
 
-/* The filters of the task's items of every pixel that the window meets. */
-static void pack_dz(const struct outer_call *call, const struct desk *desk, struct task t,
-                    int64_t count)
+/* What the task's items take of dz, for every pixel that the window meets. Packed, stretches lie one
+ * behind another; where x does, too, they become one. Returns how many are left. */
+static int64_t pack_dz(const struct outer_call *call, const struct desk *desk, struct task t,
+                       int64_t count)
 {
     const struct outer_plan *p = call->plan;
     const int64_t cut0 = t.item0 % p->cuts_of_window;
     const struct panels panels = {
-        .length = p->window,
+        .length = p->copied ? p->window + p->lanes : p->window, /* copies have room behind */
         .units = p->window,
         .unit = 1,
         .cuts = p->cuts_of_window,
@@ -435,11 +417,18 @@ static void pack_dz(const struct outer_call *call, const struct desk *desk, stru
         .size = p->dz_panel,
     };
     real *to = desk->dz;
+    int64_t joined = 0;
     for (int64_t i = 0; i < count; i++) {
-        const struct stretch *s = &desk->stretches[i];
-        call->kernels->split(s->count, s->dz, s->ds, &panels, to);
-        to += s->count * p->rows;
+        const struct stretch s = desk->stretches[i];
+        call->kernels->split(s.count, s.dz, s.ds, &panels, to);
+        struct stretch *last = &desk->stretches[joined > 0 ? joined - 1 : 0];
+        if (joined > 0 && last->step == s.step && last->pixel + last->count * last->step == s.pixel)
+            last->count += s.count;
+        else
+            desk->stretches[joined++] = (struct stretch){to, s.pixel, s.count, s.step, p->rows};
+        to += s.count * p->rows;
     }
+    return joined;
 }
 
 /* One window's items [item0, item1): what they read of dz stays in the caches while strips pass, and
@@ -451,24 +440,23 @@ static void run_window(const struct outer_call *call, const struct desk *desk, s
     const struct outer_plan *p = call->plan;
     const struct window w = find_window(p, g, t.item0);
     struct outer_tile tile = {.pitch = g->h.dilation * k->pitch, .add = add};
-    const int64_t count = find_stretches(call, desk, k, w), cuts = p->cuts_of_window,
-                  cut0 = t.item0 % cuts, cut1 = cut0 + t.item1 - t.item0,
+    int64_t count = find_stretches(call, desk, k, w);
+    const int64_t cuts = p->cuts_of_window, cut0 = t.item0 % cuts, cut1 = cut0 + t.item1 - t.item0,
                   length = p->swapped ? p->window_vectors : p->window, begin = length * cut0 / cuts;
     const int64_t line = 64 / (int64_t)sizeof(real),
                   lines = ceil_div(p->window * cut1 / cuts - p->window * cut0 / cuts, line);
     const struct ahead ahead = look_ahead(call, k);
     int64_t fetched = 0;
-    if (p->dz_cuts > 0) pack_dz(call, desk, t, count);
+    if (p->dz_cuts > 0) count = pack_dz(call, desk, t, count);
     for (int64_t i = t.strip0; i < t.strip1; i++) {
         struct strip s = find_strip(p, g, i);
-        const int64_t segments =
-            aim(call, desk, count, see_strip(call, k, desk->x, i - t.strip0, &s), ahead, s.c0);
+        aim(call, desk, count, see_strip(call, k, desk->x, i - t.strip0, &s), ahead, s.c0);
         for (int64_t cut = cut0, w0 = begin, w1; cut < cut1; cut++, w0 = w1, fetched++) {
             w1 = length * (cut + 1) / cuts;
             tile.fetch = fetched >= lines;
             tile.fetch_at = tile.fetch ? (cut - cut0) * line : fetched * line;
             tile.v = p->dz_cuts > 0 ? (cut - cut0) * p->dz_panel : w0;
-            run_tile(call, desk->segments, segments, w, w0, w1, s, tile, sums);
+            run_tile(call, desk->segments, count, w, w0, w1, s, tile, sums);
         }
     }
 }
