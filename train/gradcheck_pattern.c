@@ -54,7 +54,7 @@ static int64_t count_wrong(const convti_evidence *v)
 
 /* ---- where ----------------------------------------------------------------------------------- */
 
-enum place_kind { EVERYWHERE, AT, PHASE, ENDS, NOT_AT, PHASES, CORNER, BORDER, PLACE_KINDS };
+enum place_kind { EVERYWHERE, AT, PHASE, ENDS, NOT_AT, CORNER, PHASES, BORDER, PLACE_KINDS };
 
 struct place {
     enum place_kind kind;
@@ -163,12 +163,13 @@ static bool guess_axis(const struct search *s, enum place_kind kind, int p, char
 
 static bool guess_phases(const struct search *s, int p, int q, char text[128])
 {
+    const convt_gradcheck_row *row = s->evidence->row;
     for (int64_t a = 2; a <= 4; a++)
-        for (int64_t b = 2; b <= 4; b++)
-            if (a <= s->evidence->row->dims[p] && b <= s->evidence->row->dims[q] &&
-                guess(s, (struct place){PHASES, p, q, s->wrong[p] % a, a, s->wrong[q] % b, b},
-                      text))
-                return true;
+        for (int64_t b = 2; b <= 4; b++) {
+            if (!has_phase(row, p, s->wrong[p], a) && !has_phase(row, q, s->wrong[q], b)) continue;
+            const struct place place = {PHASES, p, q, s->wrong[p] % a, a, s->wrong[q] % b, b};
+            if (guess(s, place, text)) return true;
+        }
     return false;
 }
 
@@ -205,8 +206,8 @@ const char *convti_where(const convti_evidence *v, char text[128])
     if (!find_first(&s) || guess(&s, (struct place){.kind = EVERYWHERE}, text)) return text;
     for (int kind = AT; kind < PLACE_KINDS; kind++)
         for (int p = 0; p < rank; p++) {
-            if (kind < PHASES && guess_axis(&s, (enum place_kind)kind, p, text)) return text;
-            for (int q = p + 1; kind >= PHASES && q < rank; q++)
+            if (kind < CORNER && guess_axis(&s, (enum place_kind)kind, p, text)) return text;
+            for (int q = p + 1; kind >= CORNER && q < rank; q++)
                 if (guess_axes(&s, (enum place_kind)kind, p, q, text)) return text;
         }
     return text;
@@ -214,10 +215,11 @@ const char *convti_where(const convti_evidence *v, char text[128])
 
 /* ---- how: element by element ----------------------------------------------------------------- */
 
-static bool near(const convti_evidence *v, double a, double b, double scale)
+/* b is near a among numbers of size `scale`, of which each may be off by rtol times `size`. */
+static bool near(const convti_evidence *v, double a, double b, double scale, double size)
 {
     const double tolerance = fmax(10 * v->rtol, 1e-5);
-    return fabs(a - b) <= tolerance * fmax(fmax(fabs(a), fabs(b)), 0.01 * scale);
+    return fabs(a - b) <= tolerance * fmax(fmax(fabs(a), fabs(b)), 0.01 * scale) + v->rtol * size;
 }
 
 static double one(const convti_evidence *v, int64_t e)
@@ -248,11 +250,11 @@ static const struct relation {
     double (*term)(const convti_evidence *v, int64_t e);
     const char *format;
 } relations[] = {
-    {0, numeric, "is %.6g times what it should be"},
+    {0, numeric, "is %.4g times what it should be"},
     {1, weight,
-     "is off by %.6g times the element's own value, as a forgotten or doubled L2 term is"},
-    {1, sign, "is off by %.6g times the sign of the element's value, as an L1 term is"},
-    {1, one, "is off by %.6g"},
+     "is off by %.4g times the element's own value, as a forgotten or doubled L2 term is"},
+    {1, sign, "is off by %.4g times the sign of the element's value, as an L1 term is"},
+    {1, one, "is off by %.4g"},
 };
 
 static bool fits(const convti_evidence *v, const struct relation *r, double *k)
@@ -267,10 +269,12 @@ static bool fits(const convti_evidence *v, const struct relation *r, double *k)
     }
     if (!(bottom > 0)) return false;
     *k = top / bottom;
-    for (int64_t e = 0; e < v->count; e++)
+    for (int64_t e = 0; e < v->count; e++) {
+        const double a = analytic(v, e), n = v->numeric[e];
         if (v->state[e] == CONVTI_WRONG &&
-            !near(v, analytic(v, e) - r->offset * v->numeric[e], *k * r->term(v, e), scale))
+            !near(v, a - r->offset * n, *k * r->term(v, e), scale, fmax(fabs(a), fabs(n))))
             return false;
+    }
     return true;
 }
 
@@ -293,7 +297,7 @@ static void say_how(const convti_evidence *v, char text[128])
     if (count_wrong(v) < 2) return; /* one number is any multiple of another */
     for (size_t i = 0; i < sizeof relations / sizeof *relations; i++)
         if (fits(v, &relations[i], &k)) {
-            if (i == 0 && near(v, k, -1, 1))
+            if (i == 0 && near(v, k, -1, 1, 1))
                 snprintf(text, 128, "has the wrong sign");
             else
                 snprintf(text, 128, relations[i].format, k);
@@ -363,7 +367,7 @@ static bool maps(const convti_evidence *v, map_function *map, struct map m, doub
         index_of(v->row, e, index);
         const int64_t there = map(v->row, index, &m);
         if (there < 0) continue;
-        if (!near(v, analytic(v, there), v->numeric[e], rms)) return false;
+        if (!near(v, analytic(v, there), v->numeric[e], rms, 0)) return false;
         moved += there != e && fabs(v->numeric[e]) > 1e-3 * rms;
     }
     return moved >= 2;

@@ -196,13 +196,16 @@ static void compare(convti_check *c, const struct group *g, int64_t e, int attem
     const double last = g->members ? c->numeric[e] : d->numeric, off = fabs(a - q->slope);
     if (attempt > 0 && !(q->noise <= 0.1 * fabs(a - last))) return;
     const double error = convti_relative_error(&c->options, a, q->slope, q->noise);
+    const bool right = error <= c->options.rtol.value;
     const double slack = c->options.rtol.value * fmax(fabs(a), fabs(q->slope));
+    c->state[e] = right                          ? CONVTI_RIGHT
+                  : off <= 1.05 * q->gap + slack ? CONVTI_EXPLAINED
+                                                 : CONVTI_WRONG;
+    /* What only confirms the last is noisier than that. */
+    if (attempt > 0 && !right && fabs(q->slope - last) <= q->noise) return;
     *(g->members ? &c->numeric[e] : &d->numeric) = q->slope;
     d->analytic = a;
     c->error[e] = error;
-    c->state[e] = error <= c->options.rtol.value ? CONVTI_RIGHT
-                  : off <= 1.05 * q->gap + slack ? CONVTI_EXPLAINED
-                                                 : CONVTI_WRONG;
     if (!isfinite(q->slope))
         convti_judge(c, CONVT_GRADCHECK_NOT_FINITE, c->report->rows[g->input].name);
 }
