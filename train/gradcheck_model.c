@@ -300,14 +300,13 @@ static void add_outputs(convti_subject *s, bool chain)
 static convt_status create_model(convti_subject *s, const convt_config layers[], int count,
                                  convt_dtype dtype, convt_error *err)
 {
-    const convt_allocator *allocator = &layers[0].allocator;
     const size_t bytes = (size_t)count * sizeof *layers;
-    convt_config *copies = convti_alloc(allocator, bytes);
+    convt_config *copies = convti_alloc(&s->allocator, bytes);
     if (!copies) return convti_fail(err, CONVT_NO_MEMORY, NULL, "%zu bytes for configs", bytes);
     memcpy(copies, layers, bytes);
     for (int i = 0; i < count; i++) copies[i].dtype = dtype;
     const convt_status status = convt_model_create(&s->model, copies, count, err);
-    convti_free(allocator, copies, bytes);
+    convti_free(&s->allocator, copies, bytes);
     return status;
 }
 
@@ -339,7 +338,7 @@ static convt_status create_arrays(convti_subject *s, convt_dtype dtype, convt_er
                  at_target = convti_size_add(&size, of_y, element),
                  at_y = convti_size_add(&size, of_y, element),
                  at_dy = convti_size_add(&size, of_y, element);
-    if (!convti_arena_take(&s->arena, &cfg->allocator, &size))
+    if (!convti_arena_take(&s->arena, &s->allocator, &size))
         return convti_fail(err, CONVT_NO_MEMORY, NULL, "%zu bytes for arrays",
                            convti_size_total(&size));
     s->x = view_at(s, at_x, dtype, n, cfg->input);
@@ -361,6 +360,7 @@ convt_status convti_subject_create(convti_subject *s, const convt_config layers[
     if (layers[0].inference)
         return convti_fail(err, CONVT_INVALID_ARGUMENT, "inference",
                            "inference leaves no gradient to check");
+    s->allocator = layers[0].allocator;
     convt_status status = create_model(s, layers, count, dtype, err);
     if (status) return status;
     const convt_config *cfg = convt_layer_config(convt_model_layer(s->model, 0));
@@ -436,9 +436,7 @@ static bool is_projection(const convt_parameter *row)
 static convt_status check_constraints(convti_subject *s, double *scratch,
                                       convt_gradcheck_report *report, convt_error *err)
 {
-    convt_sgd_config rule = {
-        .learning_rate = CONVT_SET(0.1),
-        .allocator = convt_layer_config(convt_model_layer(s->model, 0))->allocator};
+    convt_sgd_config rule = {.learning_rate = CONVT_SET(0.1), .allocator = s->allocator};
     convt_sgd *sgd;
     bool any = false;
     for (int i = 0; i < s->row_count; i++) any = any || is_projection(&s->rows[i]);
@@ -460,18 +458,16 @@ static convt_status check_constraints(convti_subject *s, double *scratch,
 static convt_status check_subject(convti_subject *s, const convt_gradcheck_options *options,
                                   convt_gradcheck_report *report, convt_error *err)
 {
-    const convt_allocator *allocator =
-        &convt_layer_config(convt_model_layer(s->model, 0))->allocator;
     const size_t size = convt_gradcheck_workspace(&s->problem, options, err);
     if (size == 0) return err ? err->status : CONVT_INVALID_ARGUMENT;
-    void *workspace = convti_alloc(allocator, size);
+    void *workspace = convti_alloc(&s->allocator, size);
     if (!workspace)
         return convti_fail(err, CONVT_NO_MEMORY, "workspace", "%zu bytes for the check", size);
     convt_status status = convt_gradcheck(&s->problem, options, workspace, size, report, err);
     if (!status && report->verdict == CONVT_GRADCHECK_PASSED) status = check_loss(s, report);
     if (!status && report->verdict == CONVT_GRADCHECK_PASSED)
         status = check_constraints(s, workspace, report, err);
-    convti_free(allocator, workspace, size);
+    convti_free(&s->allocator, workspace, size);
     return status;
 }
 

@@ -417,10 +417,10 @@ static bool guess_shift(const convti_evidence *v, double rms, char text[192])
         int64_t by;
         const char *format;
     } guesses[] = {
-        {shifted, 1, "the gradient is off by one along %s: it stands one too far back"},
-        {shifted, -1, "the gradient is off by one along %s: it stands one too far in front"},
         {rotated, 1, "the gradient is rotated by 1 along %s"},
         {rotated, -1, "the gradient is rotated by -1 along %s"},
+        {shifted, 1, "the gradient is off by one along %s: it stands one too far back"},
+        {shifted, -1, "the gradient is off by one along %s: it stands one too far in front"},
         {swapped, 0, "0 and 1 of %s stand in each other's place"},
     };
     for (size_t i = 0; i < sizeof guesses / sizeof *guesses; i++)

@@ -191,7 +191,8 @@ struct direction {
 static void compare(convti_check *c, const struct group *g, int64_t e, int attempt,
                     struct direction *d)
 {
-    const double a = analytic_of(c, g, e, scales[attempt]);
+    /* Widths are those of the last step, which Richardson's is half of. */
+    const double a = analytic_of(c, g, e, scales[attempt] / (c->options.richardson ? 2 : 1));
     const convti_quotient *q = &c->quotient[e];
     const double last = g->members ? c->numeric[e] : d->numeric, off = fabs(a - q->slope);
     if (attempt > 0 && !(q->noise <= 0.1 * fabs(a - last))) return;

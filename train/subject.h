@@ -43,6 +43,7 @@ typedef struct convti_subject {
     convt_parameter rows[CONVT_GRADCHECK_MOST_BLOCKS];
     int row_count;
     convt_view x, target, dy, y; /* y: where the layer's output is wanted between checks */
+    convt_allocator allocator;   /* of everything */
     convti_arena arena;
 } convti_subject;
 
