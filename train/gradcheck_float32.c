@@ -186,8 +186,7 @@ static convt_status with_arrays(struct run runs[2], const convt_gradcheck_option
     convti_size size = {0};
     convti_arena arena;
     for (int i = 0; i < 2; i++) lay_out(&runs[i], &size, NULL);
-    if (!convti_arena_take(
-            &arena, &convt_layer_config(convt_model_layer(runs[0].s.model, 0))->allocator, &size))
+    if (!convti_arena_take(&arena, &runs[0].s.allocator, &size))
         return convti_fail(err, CONVT_NO_MEMORY, NULL, "%zu bytes for the check",
                            convti_size_total(&size));
     memset(arena.base, 0, size.bytes); /* gradients are exchanged with what lies there */

@@ -54,7 +54,7 @@ static int64_t count_wrong(const convti_evidence *v)
 
 /* ---- where ----------------------------------------------------------------------------------- */
 
-enum place_kind { EVERYWHERE, AT, PHASE, ENDS, NOT_AT, CORNER, PHASES, BORDER, PLACE_KINDS };
+enum place_kind { EVERYWHERE, AT, ENDS, PHASE, NOT_AT, CORNER, PHASES, BORDER, PLACE_KINDS };
 
 struct place {
     enum place_kind kind;
@@ -149,7 +149,8 @@ static bool guess_axis(const struct search *s, enum place_kind kind, int p, char
     const convt_gradcheck_row *row = s->evidence->row;
     if (row->dims[p] < 2) return false;
     if (kind == AT) return guess(s, (struct place){AT, .p = p, .at = s->wrong[p]}, text);
-    if (kind == ENDS) return row->dims[p] > 2 && guess(s, (struct place){ENDS, .p = p}, text);
+    /* Of three, the first and the last are rather a phase. */
+    if (kind == ENDS) return row->dims[p] > 3 && guess(s, (struct place){ENDS, .p = p}, text);
     if (kind == NOT_AT)
         return s->has_right && row->dims[p] > 2 &&
                guess(s, (struct place){NOT_AT, .p = p, .at = s->right[p]}, text);
