@@ -45,6 +45,7 @@ typedef struct convti_check {
     void *x[CONVT_GRADCHECK_MOST_BLOCKS];        /* the caller's */
     void *y[CONVTI_PLACES][CONVT_GRADCHECK_MOST_BLOCKS];
     void *v[CONVT_GRADCHECK_MOST_BLOCKS];
+    double size[CONVT_GRADCHECK_MOST_BLOCKS]; /* root mean square of each output */
     void *gradient[2][CONVT_GRADCHECK_MOST_BLOCKS];
 
     /* An element of the input under way each. */
@@ -81,7 +82,10 @@ const char *convti_output_name(const convti_check *c, int k, char text[48]);
 /* Runs forward into the outputs of a place. */
 convt_status convti_check_forward(convti_check *c, int place);
 
-/* gradcheck_calls.c: fills outputs HERE and both gradients, and judges. */
+/* The root mean square of an array. */
+double convti_rms(const convti_array *array, const void *data);
+
+/* gradcheck_calls.c: fills outputs HERE, their sizes and both gradients, and judges. */
 convt_status convti_check_calls(convti_check *c);
 
 /* gradcheck_quotients.c: compares one input in the options' mode, fills its row. */

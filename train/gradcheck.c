@@ -232,6 +232,16 @@ const char *convti_output_name(const convti_check *c, int k, char text[48])
     return text;
 }
 
+double convti_rms(const convti_array *array, const void *data)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < array->count; i++) {
+        const double v = convti_number(array->block->dtype, data, i);
+        sum += v * v;
+    }
+    return array->count > 0 ? sqrt(sum / (double)array->count) : 0;
+}
+
 static void start_row(convt_gradcheck_row *row, const convti_array *array, int input)
 {
     const convt_gradcheck_block *b = array->block;

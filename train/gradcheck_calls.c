@@ -165,6 +165,7 @@ static convt_status call_forward(convti_check *c)
     judge_guards(c);
     for (int k = 0; k < c->p->output_count; k++) {
         convti_output_name(c, k, name);
+        c->size[k] = convti_rms(&c->out[k], c->y[CONVTI_HERE][k]);
         if (memcmp(c->y[CONVTI_HERE][k], c->y[CONVTI_ABOVE][k], c->out[k].bytes) != 0)
             convti_judge(c, CONVT_GRADCHECK_NOT_REPEATABLE, name);
         if (!all_finite(&c->out[k], c->y[CONVTI_HERE][k]))

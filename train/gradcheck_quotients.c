@@ -3,7 +3,8 @@
  *
  *     n     = sum over j of v[j] (y+[j] - y-[j]) / width          width = x+ - x-, as they were rounded
  *     gap   = sum over j of |v[j] (y+[j] - 2 y[j] + y-[j])| / width    half of what one-sided slopes differ by
- *     noise = 4 eps sum over j of |v[j]| (|y+[j]| + |y-[j]|) / width     over outputs that changed
+ *     noise = 4 eps sum over j of |v[j]| (|y+[j]| + |y-[j]|) / width     over outputs that changed, each |y| taken as the
+ *                                                                       root mean square of its block at least
  *
  * Along a smooth f the gap is h f''/2. Where one kink lies between x- and x+ it is the error of n: one of the two slopes is
  * a, and n is half way between them. So an element whose error exceeds the gap is wrong, and not on a kink.
@@ -44,10 +45,8 @@ static void save_input(convti_check *c, int input)
 
 static double rms_of(const convti_check *c, int input)
 {
-    double sum = 0;
-    const int64_t count = c->in[input].count;
-    for (int64_t e = 0; e < count; e++) sum += value_of(c, input, e) * value_of(c, input, e);
-    return sum > 0 ? sqrt(sum / (double)count) : 1;
+    const double rms = convti_rms(&c->in[input], c->saved);
+    return rms > 0 ? rms : 1;
 }
 
 static double step_of(const convti_check *c, int input)
@@ -97,6 +96,7 @@ static bool add_output(convti_check *c, const struct group *g, int k)
     const convt_dtype dtype = c->out[k].block->dtype;
     const void *here = c->y[CONVTI_HERE][k], *above = c->y[CONVTI_ABOVE][k],
                *below = c->y[CONVTI_BELOW][k];
+    const double size = c->size[k];
     const int64_t sink = g->members ? g->members[0] : 0;
     if (g->color >= 0) c->p->sparsity->owners(c->p->context, g->input, g->color, k, c->owner);
     for (int64_t j = 0; j < c->out[k].count; j++) {
@@ -107,7 +107,7 @@ static bool add_output(convti_check *c, const struct group *g, int k)
         if (e < 0) return false;
         c->quotient[e].slope += v * (up - down);
         c->quotient[e].gap += fabs(v * (up - y + (down - y)));
-        c->quotient[e].noise += fabs(v) * (fabs(up) + fabs(down));
+        c->quotient[e].noise += fabs(v) * (fmax(fabs(up), size) + fmax(fabs(down), size));
     }
     return true;
 }
