@@ -20,6 +20,7 @@ static const struct command {
     {"predict", command_predict, "run a model on an array"},
     {"sample", command_sample, "draw pictures from a trained decoder"},
     {"info", command_info, "show what a model file holds"},
+    {"gradcheck", command_gradcheck, "check a layer's gradients against difference quotients"},
     {"bench", command_bench, "measure the passes of layers against this machine's limits"},
 };
 
