@@ -39,7 +39,7 @@ typedef struct convti_check {
     convt_gradcheck_options options; /* defaults filled in */
     convt_gradcheck_report *report;
     convt_error *err;
-    double eps;
+    double eps, usual_rtol; /* of the least precise block */
     convti_array in[CONVT_GRADCHECK_MOST_BLOCKS], out[CONVT_GRADCHECK_MOST_BLOCKS];
     int64_t colors[CONVT_GRADCHECK_MOST_BLOCKS]; /* 0: no sparsity */
     void *x[CONVT_GRADCHECK_MOST_BLOCKS];        /* the caller's */
@@ -91,9 +91,8 @@ convt_status convti_check_calls(convti_check *c);
 /* gradcheck_quotients.c: compares one input in the options' mode, fills its row. */
 convt_status convti_check_input(convti_check *c, int input);
 
-/* |a - n| over the largest of |a|, |n| and the floors. */
-double convti_relative_error(const convt_gradcheck_options *options, double a, double n,
-                             double noise);
+/* |a - n| / max(|a|, |n|, floor). */
+double convti_relative_error(double a, double n, double floor);
 
 /* ---- patterns -------------------------------------------------------------------------------- */
 

@@ -84,7 +84,8 @@ static convt_status complete_options(convti_check *c, const convt_gradcheck_opti
     const bool single = is_single(c->p);
     *o = given ? *given : (convt_gradcheck_options){0};
     c->eps = single ? (double)FLT_EPSILON : DBL_EPSILON;
-    set_default(&o->rtol, single ? 1e-2 : 1e-6);
+    c->usual_rtol = single ? 1e-2 : 1e-6;
+    set_default(&o->rtol, c->usual_rtol);
     set_default(&o->floor, single ? 1e-2 : 1e-6);
     set_default(&o->step, o->richardson ? pow(c->eps, 1.0 / 5) : cbrt(c->eps));
     set_default(&o->max_skipped, 0.2);

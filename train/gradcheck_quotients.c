@@ -164,10 +164,9 @@ static convt_status extrapolate(convti_check *c, const struct group *g, double r
 
 /* ---- comparison ------------------------------------------------------------------------------ */
 
-double convti_relative_error(const convt_gradcheck_options *o, double a, double n, double noise)
+double convti_relative_error(double a, double n, double floor)
 {
-    const double floor = fmax(o->floor.value, noise / o->rtol.value),
-                 largest = fmax(fmax(fabs(a), fabs(n)), floor);
+    const double largest = fmax(fmax(fabs(a), fabs(n)), floor);
     return largest > 0 ? fabs(a - n) / largest : 0;
 }
 
@@ -196,7 +195,8 @@ static void compare(convti_check *c, const struct group *g, int64_t e, int attem
     const convti_quotient *q = &c->quotient[e];
     const double last = g->members ? c->numeric[e] : d->numeric, off = fabs(a - q->slope);
     if (attempt > 0 && !(q->noise <= 0.1 * fabs(a - last))) return;
-    const double error = convti_relative_error(&c->options, a, q->slope, q->noise);
+    const double error =
+        convti_relative_error(a, q->slope, fmax(c->options.floor.value, q->noise / c->usual_rtol));
     const bool right = error <= c->options.rtol.value;
     const double slack = c->options.rtol.value * fmax(fabs(a), fabs(q->slope));
     c->state[e] = right                          ? CONVTI_RIGHT

@@ -22,10 +22,13 @@
  * against rounding, or with .richardson eps^(1/5) and (4 n(h/2) - n(h)) / 3, whose error is of order h^4 (Press et al.,
  * Numerical Recipes 5.7). Differences are taken output by output, so that outputs that do not change add no rounding.
  *
- *     relative error = |a - n| / max(|a|, |n|, floor, noise / rtol)
- *     noise          = 4 eps sum |v * output| / h, over the outputs that changed: what rounding may do to n
+ *     relative error = |a - n| / max(|a|, |n|, floor, noise / usual rtol)      (of float64 1e-6, of float32 1e-2)
+ *     noise          = 4 eps sum |v * output| / h, over the outputs that changed, each taken as the root mean square of its
+ *                      block at least: what rounding may do to n
  *
- * so that a check neither fails by rounding nor passes by a floor that hides errors: where noise rules, it is 1e-9 of the outputs.
+ * so that at the usual rtol a check neither fails by rounding nor passes by a floor that hides errors: where noise rules, what
+ * goes unseen is about 1e-9 of the outputs. A tighter rtol may fail by rounding; functions that are linear or quadratic in an input
+ * are exact for any step, and take a rtol of 1e-10 with a step of 0.5.
  *
  * Kinks. An element that fails is tried again with steps 8, 64 and 512 times smaller, as long as noise permits. If it still
  * fails, and the one-sided slopes of the outputs differ by enough to explain that (relu at 0, a clipped edge), it is skipped and
