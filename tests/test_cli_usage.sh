@@ -5,10 +5,10 @@
 expect 0 "$convt" --version
 grep -q '^convt [0-9]*\.[0-9]*\.[0-9]*$' out || wrong "--version says $(cat out)"
 expect 0 "$convt" --help
-for command in train layer predict sample info bench; do
+for command in train layer predict sample info bench gradcheck; do
     grep -q "^  $command " out || wrong "$command is not in --help"
 done
-for command in train layer predict sample info bench; do
+for command in train layer predict sample info bench gradcheck; do
     expect 0 "$convt" "$command" --help
     grep -q "^usage: convt $command" out || wrong "$command --help has no usage line"
     [ ! -s err ] || wrong "$command --help writes to stderr"

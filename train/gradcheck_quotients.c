@@ -198,10 +198,10 @@ static void compare(convti_check *c, const struct group *g, int64_t e, int attem
     const double error =
         convti_relative_error(a, q->slope, fmax(c->options.floor.value, q->noise / c->usual_rtol));
     const bool right = error <= c->options.rtol.value;
-    const double slack = c->options.rtol.value * fmax(fabs(a), fabs(q->slope));
-    c->state[e] = right                          ? CONVTI_RIGHT
-                  : off <= 1.05 * q->gap + slack ? CONVTI_EXPLAINED
-                                                 : CONVTI_WRONG;
+    const double slack = c->usual_rtol * fmax(fabs(a), fabs(q->slope));
+    /* Along a smooth curve there is a gap, too; errors below the usual rtol are no matter of kinks. */
+    const bool kink = off <= 1.05 * q->gap + slack && error > c->usual_rtol;
+    c->state[e] = right ? CONVTI_RIGHT : kink ? CONVTI_EXPLAINED : CONVTI_WRONG;
     /* What only confirms the last is noisier than that. */
     if (attempt > 0 && !right && fabs(q->slope - last) <= q->noise) return;
     *(g->members ? &c->numeric[e] : &d->numeric) = q->slope;

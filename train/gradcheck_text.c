@@ -71,6 +71,13 @@ static void add_table(struct writer *w, const convt_gradcheck_report *r)
     }
 }
 
+static bool was_compared(const convt_gradcheck_report *r)
+{
+    int64_t compared = 0;
+    for (int i = 0; i < r->count; i++) compared += r->rows[i].checked + r->rows[i].skipped;
+    return compared > 0;
+}
+
 static void add_place(struct writer *w, const convt_gradcheck_row *row)
 {
     add(w, "%s", row->name);
@@ -100,7 +107,7 @@ size_t convt_gradcheck_text(const convt_gradcheck_report *r, char *text, size_t 
     struct writer w = {text, size, 0};
     if (size > 0) text[0] = 0;
     add_verdict(&w, r);
-    if (r->worst >= 0) add_table(&w, r);
+    if (was_compared(r)) add_table(&w, r);
     for (int i = 0; i < r->count; i++)
         if (r->rows[i].wrong > 0) add_failure(&w, &r->rows[i], r->options.float32);
     if (r->verdict == CONVT_GRADCHECK_SKIPPED_TOO_MUCH)
