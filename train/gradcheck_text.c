@@ -85,9 +85,11 @@ static void add_place(struct writer *w, const convt_gradcheck_row *row)
         add(w, " along random direction %lld", (long long)row->direction);
         return;
     }
-    for (int i = 0; i < row->rank; i++)
-        add(w, "%s%s %lld%s", i ? ", " : "[", row->axis[i], (long long)row->index[i],
-            i == row->rank - 1 ? "]" : "");
+    for (int i = 0; i < row->rank; i++) {
+        const bool named = strncmp(row->axis[i], "axis ", 5) != 0; /* "axis 0" says nothing here */
+        add(w, "%s%s%s%lld%s", i ? ", " : "[", named ? row->axis[i] : "", named ? " " : "",
+            (long long)row->index[i], i == row->rank - 1 ? "]" : "");
+    }
 }
 
 static void add_failure(struct writer *w, const convt_gradcheck_row *row, bool single)
