@@ -124,25 +124,49 @@ static int64_t tap_reaching(const struct axis *a, int64_t rank, int64_t o, bool 
 
 /* ---- owners ---------------------------------------------------------------------------------- */
 
-/* The element of a colour that y at a place depends on. */
-static int64_t owner_of_y(const convti_subject *s, int input, int64_t color, struct place o)
+/* The elements of a colour that the filters of y at one pixel depend on: base + f * step; base -1: none. */
+struct line {
+    int64_t base, step;
+};
+
+static struct line owners_at(const convti_subject *s, int input, int64_t color, struct place o)
 {
     const struct geometry *g = &s->geometry;
-    const bool w = mixes_width(s), f = mixes_filters(s);
-    if (input == CONVTI_BIAS) return f ? color : o.c;
+    const struct line none = {-1, 0};
+    const bool w = mixes_width(s), mixed = mixes_filters(s);
+    if (input == CONVTI_BIAS) return mixed ? (struct line){color, 0} : (struct line){0, 1};
     if (input == CONVTI_X) {
         const int64_t c = color % g->channels, pw = x_period(&g->w, w);
         const int64_t ih = x_reaching(&g->h, color / g->channels / pw, o.h, false),
                       iw = x_reaching(&g->w, color / g->channels % pw, o.w, w);
-        if (ih < 0 || iw < 0) return -1;
-        return element_of(g->channels_first, x_shape(g), (struct place){o.n, ih, iw, c});
+        if (ih < 0 || iw < 0) return none;
+        return (struct line){
+            element_of(g->channels_first, x_shape(g), (struct place){o.n, ih, iw, c}), 0};
     }
-    const int64_t filter = f ? color % g->filters : o.c, rest = f ? color / g->filters : color;
+    const int64_t rest = mixed ? color / g->filters : color,
+                  filter = mixed ? color % g->filters : 0;
     const int64_t c = rest % g->channels, ranks = tap_ranks(&g->w, w);
     const int64_t kh = tap_reaching(&g->h, rest / g->channels / ranks, o.h, false),
                   kw = tap_reaching(&g->w, rest / g->channels % ranks, o.w, w);
-    if (kh < 0 || kw < 0) return -1;
-    return ((kh * g->w.kernel + kw) * g->filters + filter) * g->channels + c;
+    if (kh < 0 || kw < 0) return none;
+    return (struct line){((kh * g->w.kernel + kw) * g->filters + filter) * g->channels + c,
+                         mixed ? 0 : g->channels};
+}
+
+static void owners_of_y(const convti_subject *s, int input, int64_t color, int64_t owner[])
+{
+    const struct geometry *g = &s->geometry;
+    const convt_shape y = g->y;
+    const int64_t step = g->channels_first ? y.h * y.w : 1;
+    for (int64_t n = 0; n < s->x.n; n++)
+        for (int64_t h = 0; h < y.h; h++)
+            for (int64_t w = 0; w < y.w; w++) {
+                const struct place o = {n, h, w, 0};
+                const struct line line = owners_at(s, input, color, o);
+                int64_t *at = owner + element_of(g->channels_first, y, o);
+                for (int64_t f = 0; f < y.c; f++)
+                    at[f * step] = line.base < 0 ? -1 : line.base + f * line.step;
+            }
 }
 
 /* A penalty of a parameter depends on the element that it is the penalty of. */
@@ -158,14 +182,10 @@ static void owners_of_penalty(const convti_subject *s, int input, int64_t of_col
 static void owners(void *context, int input, int64_t of_color, int output, int64_t owner[])
 {
     const convti_subject *s = context;
-    const struct geometry *g = &s->geometry;
-    if (s->role[output] != CONVTI_Y && s->role[output] != CONVTI_ACTIVITY_PENALTY) {
+    if (s->role[output] == CONVTI_Y || s->role[output] == CONVTI_ACTIVITY_PENALTY)
+        owners_of_y(s, input, of_color, owner);
+    else
         owners_of_penalty(s, input, of_color, output, owner);
-        return;
-    }
-    const int64_t count = s->x.n * g->y_size;
-    for (int64_t j = 0; j < count; j++)
-        owner[j] = owner_of_y(s, input, of_color, place_of(g->channels_first, g->y, j));
 }
 
 const convt_gradcheck_sparsity convti_layer_sparsity = {colors, color, owners};
