@@ -1,6 +1,6 @@
 /*
- * convt gradcheck: is backward the derivative of forward, for a layer's config? Central differences in float64, every element or random
- * directions; --all for every argument there is.
+ * convt gradcheck: is backward the derivative of forward, for a layer's config? Central differences
+ * in float64, every element or random directions; --all for every argument there is.
  */
 #include "gradcheck.h"
 

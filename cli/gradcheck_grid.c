@@ -1,7 +1,8 @@
 /*
- * convt gradcheck --all: kernel x stride x dilation x padding x output_padding x data format x activation, all with all, on
- * every instruction set. What else a layer has goes around along them: the kernel and the stride of the other axis, channels and filters that
- * fill vectors or leave a rest, samples, and for kernel, bias and activity each of the regularizers.
+ * convt gradcheck --all: kernel x stride x dilation x padding x output_padding x data format x
+ * activation, all with all, on every instruction set. What else a layer has goes around along them:
+ * the kernel and the stride of the other axis, channels and filters that fill vectors or leave a
+ * rest, samples, and for kernel, bias and activity each of the regularizers.
  */
 #include "gradcheck.h"
 

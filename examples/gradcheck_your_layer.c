@@ -1,6 +1,7 @@
 /*
- * A gradient check of somebody's own layer: y = tanh(w x + b), four inputs and three outputs, whose author forgot the slope of tanh
- * in dw. The check says which block is wrong and which element is worst; without the bug it passes.
+ * A gradient check of somebody's own layer: y = tanh(w x + b), four inputs and three outputs, whose
+ * author forgot the slope of tanh in dw. The check says which block is wrong and which element is
+ * worst; without the bug it passes.
  *
  *     build/release/examples/gradcheck_your_layer
  */

@@ -1,6 +1,7 @@
 /*
- * The gradient check by itself: what it refuses, what it counts, what it says. Functions are y[i] = c[i] phi(x[i]) with a gradient that a test
- * may twist, so that the right gradient is known and every pattern can be made.
+ * The gradient check by itself: what it refuses, what it counts, what it says. Functions are y[i] =
+ * c[i] phi(x[i]) with a gradient that a test may twist, so that the right gradient is known and
+ * every pattern can be made.
  */
 #include <float.h>
 #include <math.h>
@@ -680,7 +681,7 @@ static void verdicts_have_texts(void **state)
 
 /* ---- sparsity -------------------------------------------------------------------------------- */
 
-/* An elementwise function takes one colour; with `lie` output 5 is said to depend on nothing. */
+/* An elementwise function takes one color; with `lie` output 5 is said to depend on nothing. */
 static int64_t one_color(void *context, int input)
 {
     (void)context, (void)input;
@@ -736,7 +737,7 @@ static void sparsity_saves_calls_and_is_watched(void **state)
     assert_int_equal(run(&p, NULL, &r, &err), CONVT_OK);
     must_say(&r, CONVT_GRADCHECK_PASSED, "passed");
     assert_int_equal(r.rows[0].checked, 360);
-    assert_int_equal(r.forward_calls, 2 + 2 + 2); /* twice here, a direction, a colour */
+    assert_int_equal(r.forward_calls, 2 + 2 + 2); /* twice here, a direction, a color */
 
     p.sparsity = &(convt_gradcheck_sparsity){one_color, color_0, all_but_5};
     assert_int_equal(run(&p, NULL, &r, &err), CONVT_OK);

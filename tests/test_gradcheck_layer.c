@@ -1,6 +1,7 @@
 /*
- * Gradient checks of layers and models in one call: every row of every table passes, what is broken by a callback is found, and random
- * layers raise no false alarm. CONVT_GRADCHECK_CONFIGS=1000 in the environment checks so many of them, not 50.
+ * Gradient checks of layers and models in one call: every row of every table passes, what is broken
+ * by a callback is found, and random layers raise no false alarm. CONVT_GRADCHECK_CONFIGS=1000 in
+ * the environment checks so many of them, not 50.
  */
 #include <math.h>
 #include <stdio.h>
@@ -271,7 +272,8 @@ static void sparsity_takes_few_calls_for_the_same_numbers(void **state)
     must_be(&r, CONVT_GRADCHECK_PASSED, NULL, "sparse");
     assert_int_equal(r.rows[0].checked, 480);
     assert_int_equal(r.rows[1].checked, 180);
-    /* Colours: x 2 * 2 * 4, kernel 2 * 2 * 4, bias 1; two calls each, beside a direction a block. */
+    /* Colors: x 2 * 2 * 4, kernel 2 * 2 * 4, bias 1; two calls each, beside a direction a
+     * block. */
     assert_int_equal(r.forward_calls, 2 + 2 * 3 + 2 * (16 + 16 + 1));
     assert_true(r.rows[1].relative_error < 1e-7);
 }

@@ -1,9 +1,11 @@
 /*
- * Does the gradient check catch what people get wrong? A transposed convolution in plain double loops, with tanh, L2 on the kernel and on
- * y, and a list of classic mistakes in its backward pass. Each must be caught in every mode, in the blocks that are wrong and in no
- * other; without a mistake the check passes.
+ * Does the gradient check catch what people get wrong? A transposed convolution in plain double
+ * loops, with tanh, L2 on the kernel and on y, and a list of classic mistakes in its backward pass.
+ * Each must be caught in every mode, in the blocks that are wrong and in no other; without a
+ * mistake the check passes.
  *
- *   z[n,o,f] = b[f] + sum x[n,i,c] w[t,f,c],  o = 2 i + 3 t - 1,  y = tanh(z),  loss = l2 sum w^2 + a / n sum y^2
+ *   z[n,o,f] = b[f] + sum x[n,i,c] w[t,f,c],  o = 2 i + 3 t - 1
+ *   y = tanh(z),  loss = l2 sum w^2 + a / n sum y^2
  */
 #include <math.h>
 #include <stdlib.h>
@@ -97,7 +99,8 @@ struct meeting {
     int64_t n, h, w, kh, kw, oh, ow;
 };
 
-/* The index-th meeting under other strides, dilations and crops, which mistakes use; false where it falls outside. */
+/* The index-th meeting under other strides, dilations and crops, which mistakes use; false where
+ * it falls outside. */
 static bool meet(int64_t index, int64_t stride, int64_t dilation, int64_t crop, struct meeting *m)
 {
     m->kw = index % KW, index /= KW;
@@ -238,7 +241,8 @@ static convt_status backward(void *context, const void *const inputs[], const vo
 
 enum { BLOCK_X = 1, BLOCK_W = 2, BLOCK_B = 4, ALL = 7 };
 
-/* The verdict, the blocks whose gradient is wrong, and a word of the pattern in the first of them. */
+/* The verdict, the blocks whose gradient is wrong, and a word of the pattern in the first of
+ * them. */
 static const struct expectation {
     enum mistake mistake;
     const char *what;

@@ -2,11 +2,13 @@
  * A gradient check under way, for the files that share it:
  *
  *   gradcheck.c            options, workspace, the order of things, the verdict
- *   gradcheck_calls.c      the two passes called twice: same bits, nothing touched that is not theirs
+ *   gradcheck_calls.c      the two passes called twice: the same bits, nothing else written to
  *   gradcheck_quotients.c  differences of outputs against gradients
  *   gradcheck_pattern.c    what wrong elements have in common
  *   gradcheck_text.c       the report in words
- *   gradcheck_model.c      problems of layers and models; gradcheck_layer.c which outputs an element of a layer reaches
+ *   gradcheck_model.c      layers and models as problems
+ *   gradcheck_layer.c      which outputs an element of a layer reaches
+ *   gradcheck_float32.c    gradients in float32 against those in float64
  */
 #ifndef CONVT_CHECK_H
 #define CONVT_CHECK_H
@@ -18,11 +20,12 @@ enum { CONVTI_GUARD = 512 }; /* bytes before and behind every array that callbac
 /* The three places at which outputs are computed. */
 enum { CONVTI_HERE, CONVTI_ABOVE, CONVTI_BELOW, CONVTI_PLACES };
 
-/* What is known of an element, or of a direction. EXPLAINED: wrong, but by no more than a kink may do. */
+/* What is known of an element, or of a direction. EXPLAINED: wrong, but by no more than a kink
+ * may do. */
 enum { CONVTI_UNKNOWN, CONVTI_RIGHT, CONVTI_WRONG, CONVTI_EXPLAINED };
 
-/* sum v (above - below), sum |v (above - 2 here + below)|, sum |v output|, over outputs that changed; then each divided by
- * what the element was moved by. */
+/* sum v (above - below), sum |v (above - 2 here + below)|, sum |v output|, over outputs that
+ * changed; then each divided by what the element was moved by. */
 typedef struct convti_quotient {
     double slope, gap, noise;
 } convti_quotient;
@@ -56,7 +59,7 @@ typedef struct convti_check {
     double *error;   /* its relative error */
     double *rough;   /* Richardson's first quotient */
     unsigned char *state;
-    int64_t *order, *start; /* elements by colour, and where each colour starts */
+    int64_t *order, *start; /* elements by color, and where each color starts */
     int64_t *owner;         /* of an output: the element that it depends on */
 } convti_check;
 
@@ -107,7 +110,8 @@ typedef struct convti_evidence {
     double rtol;
 } convti_evidence;
 
-/* "only where h = 0 (a border)", "every element"; empty where nothing is wrong or nothing is common. Returns text. */
+/* "only where h = 0 (a border)", "every element"; empty where nothing is wrong or nothing is
+ * common. Returns text. */
 const char *convti_where(const convti_evidence *evidence, char text[128]);
 
 /* Fills a row's pattern. */

@@ -1,7 +1,7 @@
 /*
  * Gradient checks of any function: options, workspace, and the order of things.
  *
- *     arguments -> workspace -> the calls themselves -> every input against difference quotients -> verdict
+ *     arguments -> workspace -> the calls themselves -> every input against quotients -> verdict
  */
 #include <float.h>
 #include <math.h>
@@ -269,8 +269,8 @@ static void start_report(convti_check *c, convt_gradcheck_report *report)
     for (int i = 0; i < report->count; i++) start_row(&report->rows[i], &c->in[i], i);
 }
 
-/* Whether so much of a row lies on kinks that the rest proves little. Of directions, all that are asked for must be
- * checked; more are drawn in place of those that are skipped. */
+/* Whether so much of a row lies on kinks that the rest proves little. Of directions, all that
+ * are asked for must be checked; more are drawn in place of those that are skipped. */
 static bool skips_too_much(const convti_check *c, const convt_gradcheck_row *row)
 {
     if (c->options.mode == CONVT_GRADCHECK_DIRECTIONS && !row->sampled)

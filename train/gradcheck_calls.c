@@ -1,7 +1,7 @@
 /*
  * The two passes as callees: forward twice, backward twice, each time over other memory.
  *
- *   outputs     found NaN, then 7: whoever leaves one unwritten, or draws random numbers, gives other bits
+ *   outputs     found NaN, then 7: who leaves one out, or draws random numbers, gives other bits
  *   gradients   found 7, then NaN: whoever adds to them leaves NaN behind
  *   guards      a known byte before and behind every array
  *   the rest    inputs, outputs and output gradients keep their fingerprints

@@ -3,8 +3,8 @@
  *
  *     relative error = |a32 - a64| / max(|a32|, |a64|, floor * rms(a64))
  *
- * Where rounding puts a z on the other side of a kink the two differ for a good reason: an element that fails is skipped where a64
- * jumps by as much while x is made 1e-5 larger and smaller.
+ * Where rounding puts a z on the other side of a kink the two differ for a good reason: an element
+ * that fails is skipped where a64 jumps by as much while x is made 1e-5 larger and smaller.
  */
 #include <math.h>
 #include <stdio.h>
@@ -100,8 +100,9 @@ static void note(convt_gradcheck_row *row, int64_t e, double a, double n, double
     for (int i = row->rank - 1; i >= 0; e /= row->dims[i], i--) row->index[i] = e % row->dims[i];
 }
 
-/* A block whose gradient vanishes (a bias under softmax) still holds the rounding of the terms that cancelled: numbers are
- * measured by its own size, or a hundredth of that of the largest block. */
+/* A block whose gradient vanishes (a bias under softmax) still holds the rounding of the terms
+ * that cancelled: numbers are measured by its own size, or a hundredth of that of the largest
+ * block. */
 static double size_of(const struct run *twice, int i)
 {
     double largest = 0;

@@ -1,13 +1,17 @@
 /*
- * Which elements of a layer's inputs share no output, so that all of them may be moved at once. Per axis an output o is reached from
+ * Which elements of a layer's inputs share no output, so that all of them may be moved at once. Per
+ * axis an output o is reached from
  *
- *     x   position i, where 0 <= o + crop - i*s <= (k - 1)*d: positions reach / s + 1 apart share none, reach = (k - 1)*d
- *     w   tap t, where s divides o + crop - t*d: taps that differ modulo T = s / gcd(s, d) reach different outputs
+ *     x   position i, where 0 <= o + crop - i*s <= reach, reach = (k - 1)*d: positions that are
+ *         reach / s + 1 apart share none
+ *     w   tap t, where s divides o + crop - t*d: those that differ modulo T = s / gcd(s, d)
+ *         share none
  *     b   everywhere
  *
- * Channels of x share outputs, filters do not, samples do not. A colour is thus, of x, (i mod period) of both axes and a channel; of w,
- * (t / T) of both axes and a channel; of b there is one. An activation along the last axis of memory mixes filters, or, where
- * channels come first, all of a row: then those are moved one by one.
+ * Channels of x share outputs, filters do not, samples do not. A color is thus, of x, (i mod
+ * period) of both axes and a channel; of w, (t / T) of both axes and a channel; of b there is one.
+ * An activation along the last axis of memory mixes filters, or, where channels come first, all of
+ * a row: then those are moved one by one.
  */
 #include "integer.h"
 #include "subject.h"
@@ -17,7 +21,7 @@ static int64_t gcd(int64_t a, int64_t b)
     return b ? gcd(b, a % b) : a;
 }
 
-/* How many colours an axis of x, or of the kernel, takes. mixed: each by itself. */
+/* How many colors an axis of x, or of the kernel, takes. mixed: each by itself. */
 static int64_t x_period(const struct axis *a, bool mixed)
 {
     return mixed ? a->in : lesser((a->kernel - 1) * a->dilation / a->stride + 1, a->in);
@@ -81,7 +85,7 @@ static convt_shape x_shape(const struct geometry *g)
     return (convt_shape){g->h.in, g->w.in, g->channels};
 }
 
-/* Colours are mixed numbers, too: two of the axes, a channel, and a filter where filters mix. */
+/* Colors are mixed numbers, too: two of the axes, a channel, and a filter where filters mix. */
 static int64_t color(void *context, int input, int64_t e)
 {
     const convti_subject *s = context;
@@ -124,7 +128,8 @@ static int64_t tap_reaching(const struct axis *a, int64_t rank, int64_t o, bool 
 
 /* ---- owners ---------------------------------------------------------------------------------- */
 
-/* The elements of a colour that the filters of y at one pixel depend on: base + f * step; base -1: none. */
+/* The elements of a color that the filters of y at one pixel depend on: base + f * step; base
+ * -1: none. */
 struct line {
     int64_t base, step;
 };

@@ -1,6 +1,7 @@
 /*
- * Gradient checks of layers and models: they become problems of convt_gradcheck, with random values. A layer is moved
- * through convt_forward and convt_backward alone, a model through those of train.h.
+ * Gradient checks of layers and models: they become problems of convt_gradcheck, with random
+ * values. A layer is moved through convt_forward and convt_backward alone, a model through those of
+ * train.h.
  */
 #include <math.h>
 #include <stdio.h>
@@ -60,7 +61,8 @@ static convt_status layer_forward(void *context, const void *const inputs[], voi
     return status;
 }
 
-/* Parameters' gradients lie in the layer: what the check left in its arrays goes there first, so that adding to it shows. */
+/* Parameters' gradients lie in the layer: what the check left in its arrays goes there first, so
+ * that adding to it shows. */
 static void exchange_gradients(convti_subject *s, void *const gradients[], bool into_layer)
 {
     for (int i = 0; i < s->row_count; i++) {
@@ -258,8 +260,8 @@ static bool is_custom(const convt_config *cfg)
            cfg->activity_regularizer.kind == CONVT_CUSTOM_REGULARIZER;
 }
 
-/* Along one block, a linear layer with quadratic penalties is a polynomial of degree 2: central differences are exact whatever the
- * step, and rounding is least with a large one. */
+/* Along one block, a linear layer with quadratic penalties is a polynomial of degree 2: central
+ * differences are exact whatever the step, and rounding is least with a large one. */
 static void choose_steps(convti_subject *s, const convt_config *cfg)
 {
     double of_block[MOST] = {0}, of_y = 0;

@@ -1,11 +1,13 @@
 /*
- * What the wrong elements of a gradient have in common. Two questions, each a list of guesses, simplest first:
+ * What the wrong elements of a gradient have in common. Two questions, each a list of guesses,
+ * simplest first:
  *
  *     where   every element, a border, a stride phase, one index of an axis, all but one
- *     how     a[e] = 0, k n[e], n[e] + k w[e], n[e] + k sign(w[e]), n[e] + k;  a[map(e)] = n[e] for flips, transpositions, shifts
+ *     how     a[e] = 0, k n[e], n[e] + k w[e], n[e] + k sign(w[e]), n[e] + k;
+ *             a[map(e)] = n[e] for flips, transpositions, shifts
  *
- * A guess about the place holds where all wrong elements satisfy it and no right one does. Right elements whose slope is nearly 0 say
- * nothing: most mistakes leave a 0 as it is.
+ * A guess about the place holds where all wrong elements satisfy it and no right one does. Right
+ * elements whose slope is nearly 0 say nothing: most mistakes leave a 0 as it is.
  */
 #include <math.h>
 #include <stdio.h>

@@ -1,13 +1,16 @@
 /*
  * Difference quotients of f = sum(v * outputs) against gradients a:
  *
- *     n     = sum over j of v[j] (y+[j] - y-[j]) / width          width = x+ - x-, as they were rounded
- *     gap   = sum over j of |v[j] (y+[j] - 2 y[j] + y-[j])| / width    half of what one-sided slopes differ by
- *     noise = 4 eps sum over j of |v[j]| (|y+[j]| + |y-[j]|) / width     over outputs that changed, each |y| taken as the
- *                                                                       root mean square of its block at least
+ *     n     = sum over j of v[j] (y+[j] - y-[j]) / width
+ *     gap   = sum over j of |v[j] (y+[j] - 2 y[j] + y-[j])| / width
+ *     noise = 4 eps sum over j of |v[j]| (|y+[j]| + |y-[j]|) / width
  *
- * Along a smooth f the gap is h f''/2. Where one kink lies between x- and x+ it is the error of n: one of the two slopes is
- * a, and n is half way between them. So an element whose error exceeds the gap is wrong, and not on a kink.
+ * over the outputs that changed, width = x+ - x- as they were rounded, and each |y| taken as the
+ * root mean square of its block at least. The gap is half of what one-sided slopes differ by.
+ *
+ * Along a smooth f the gap is h f''/2. Where one kink lies between x- and x+ it is the error of n:
+ * one of the two slopes is a, and n is half way between them. So an element whose error exceeds the
+ * gap is wrong, and not on a kink.
  */
 #include <math.h>
 #include <stdio.h>
@@ -19,11 +22,12 @@
 #include "rng.h"
 #include "status.h"
 
-/* Steps are made 8 times smaller for elements that fail: away from kinks, and from large third derivatives. */
+/* Steps are made 8 times smaller for elements that fail: away from kinks, and from large third
+ * derivatives. */
 static const double scales[] = {1, 1.0 / 8, 1.0 / 64, 1.0 / 512};
 enum { ATTEMPTS = 4 };
 
-/* What is moved at once: one element, those of a colour, or all along a direction. */
+/* What is moved at once: one element, those of a color, or all along a direction. */
 struct group {
     int input;
     const int64_t *members; /* NULL: a direction, whose results are those of element 0 */
@@ -143,7 +147,8 @@ static convt_status quotient_at(convti_check *c, const struct group *g, double r
     return CONVT_OK;
 }
 
-/* (4 n(h/2) - n(h)) / 3; rounding grows to (4 * 2 + 1) / 3 of that of n(h), 1.5 times that of n(h/2). */
+/* (4 n(h/2) - n(h)) / 3; rounding grows to (4 * 2 + 1) / 3 of that of n(h), 1.5 times that of
+ * n(h/2). */
 static convt_status extrapolate(convti_check *c, const struct group *g, double rms, double factor)
 {
     const int64_t count = g->members ? g->count : 1;
@@ -199,7 +204,8 @@ static void compare(convti_check *c, const struct group *g, int64_t e, int attem
         convti_relative_error(a, q->slope, fmax(c->options.floor.value, q->noise / c->usual_rtol));
     const bool right = error <= c->options.rtol.value;
     const double slack = c->usual_rtol * fmax(fabs(a), fabs(q->slope));
-    /* Along a smooth curve there is a gap, too; errors below the usual rtol are no matter of kinks. */
+    /* Along a smooth curve there is a gap, too; errors below the usual rtol are no matter of
+     * kinks. */
     const bool kink = off <= 1.05 * q->gap + slack && error > c->usual_rtol;
     c->state[e] = right ? CONVTI_RIGHT : kink ? CONVTI_EXPLAINED : CONVTI_WRONG;
     /* What only confirms the last is noisier than that. */
@@ -273,7 +279,7 @@ static void fill_row(convti_check *c, int input)
     if (row->wrong > 0) convti_pattern(&evidence, row->pattern);
 }
 
-/* Elements sorted by their colour (counting sort). False: a colour out of range. */
+/* Elements sorted by their color (counting sort). False: a color out of range. */
 static bool sort_by_color(convti_check *c, int input)
 {
     const int64_t colors = c->colors[input], count = c->in[input].count;

@@ -1,10 +1,10 @@
 /*
- * A layer or a model of this library as the problem of a gradient check: its blocks, its passes, and random values for x, the
- * parameters and the targets of the loss.
+ * A layer or a model of this library as the problem of a gradient check: its blocks, its passes,
+ * and random values for x, the parameters and the targets of the loss.
  *
- *     a layer          outputs y and, element by element, the penalties of kernel, bias and y; sparse
- *     a chain, a loss, a custom regularizer
- *                      outputs y, or none where there is a loss, and "loss", one number; dense
+ *     a layer       outputs y and, element by element, the penalties of kernel, bias and y; sparse
+ *     else          a chain, a loss, a custom regularizer: outputs y, or none where there is a
+ *                   loss, and "loss", one number; dense
  */
 #ifndef CONVT_SUBJECT_H
 #define CONVT_SUBJECT_H

@@ -1,17 +1,19 @@
 /*
  * Gradient checks as assertions, for any test runner: what fails comes with the whole report.
  *
- *     assert_gradcheck(&problem, NULL);                  // options: NULL, or &(convt_gradcheck_options){...}
+ *     assert_gradcheck(&problem, NULL);                  // or &(convt_gradcheck_options){...}
  *     assert_layer_gradcheck(&config, &options);
  *     assert_model_gradcheck(layers, 2, &loss, &options);
  *
- * A failure calls CONVT_GRADCHECK_FAIL(message, file, line), which must not return. Define it before this header for your runner:
+ * A failure calls CONVT_GRADCHECK_FAIL(message, file, line), which must not return. Define it
+ * before this header for your runner:
  *
- *     #define CONVT_GRADCHECK_FAIL(message, file, line) UNITY_TEST_FAIL(line, message)             // Unity
- *     #define CONVT_GRADCHECK_FAIL(message, file, line) ck_abort_msg("%s", message)                // Check
+ *     #define CONVT_GRADCHECK_FAIL(message, file, line) UNITY_TEST_FAIL(line, message)   // Unity
+ *     #define CONVT_GRADCHECK_FAIL(message, file, line) ck_abort_msg("%s", message)      // Check
  *
- * cmocka has gradcheck_cmocka.h. By default the message goes to stderr and the program aborts, as assert does. Everything here is inline in
- * the program that includes it; the workspace comes from malloc. In C++ use convt_gradcheck itself.
+ * cmocka has gradcheck_cmocka.h. By default the message goes to stderr and the program aborts, as
+ * assert does. Everything here is inline in the program that includes it; the workspace comes from
+ * malloc. In C++ use convt_gradcheck itself.
  */
 #ifndef CONVT_GRADCHECK_ASSERT_H
 #define CONVT_GRADCHECK_ASSERT_H

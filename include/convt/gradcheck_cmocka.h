@@ -1,6 +1,7 @@
 /*
- * assert_gradcheck, assert_layer_gradcheck and assert_model_gradcheck (gradcheck_assert.h) for cmocka: a failure is the
- * test's, with the report as its message and the line of the assertion. Include cmocka.h first.
+ * assert_gradcheck, assert_layer_gradcheck and assert_model_gradcheck (gradcheck_assert.h) for
+ * cmocka: a failure is the test's, with the report as its message and the line of the assertion.
+ * Include cmocka.h first.
  */
 #ifndef CONVT_GRADCHECK_CMOCKA_H
 #define CONVT_GRADCHECK_CMOCKA_H
