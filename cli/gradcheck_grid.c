@@ -7,6 +7,7 @@
 #include "gradcheck.h"
 
 #include <math.h>
+#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,11 +88,11 @@ static convt_config geometry_of(int64_t i)
 }
 
 /* The i-th geometry with the k-th activation. */
-static convt_config config_of(int64_t i, int64_t k, int threads)
+static convt_config config_of(int64_t i, int64_t k)
 {
     convt_config c = geometry_of(i);
     int64_t around = i * (int64_t)LENGTH(activations) + k;
-    c.threads = threads;
+    c.threads = 1;
     c.activation = activation_of(&activations[k]);
     c.kernel_regularizer = regularizers[digit(&around, LENGTH(regularizers))];
     c.bias_regularizer = regularizers[digit(&around, LENGTH(regularizers))];
@@ -109,13 +110,21 @@ struct tally {
     double worst, single; /* relative errors, in float64 and in float32 */
 };
 
+/* The checks of one config, in float64 and in float32. */
+struct result {
+    bool is_layer;
+    convt_status status;
+    convt_error err;
+    convt_gradcheck_report reports[2];
+};
+
 struct grid {
     convt_gradcheck_options options;
     int threads;
     int64_t refused; /* no layers: nothing is left of the output, or glu finds an odd axis */
     struct tally of_activation[LENGTH(activations)], of_geometry[KERNELS][STRIDES], total;
-    convt_gradcheck_report report;
-    FILE *failures; /* their lines, until the table is printed */
+    struct result results[LENGTH(activations)]; /* of one geometry */
+    FILE *failures;                             /* their lines, until the table is printed */
 };
 
 static void count(struct tally *t, const convt_gradcheck_report *r, bool single)
@@ -131,14 +140,15 @@ static void count(struct tally *t, const convt_gradcheck_report *r, bool single)
     }
 }
 
-static void note_failure(struct grid *g, const convt_config *c, const char *isa, bool single)
+static void note_failure(const struct grid *g, const convt_config *c, const char *isa,
+                         const convt_gradcheck_report *r)
 {
     char text[4096];
-    convt_gradcheck_text(&g->report, text, sizeof text);
+    convt_gradcheck_text(r, text, sizeof text);
     fprintf(g->failures,
             "%s, %s: kernel %lld,%lld strides %lld,%lld dilation %lld,%lld %s %s output_padding "
             "%lld,%lld channels %lld filters %lld %s\n%s\n",
-            isa, single ? "float32" : "float64", (long long)c->kernel_size.h,
+            isa, r->options.float32 ? "float32" : "float64", (long long)c->kernel_size.h,
             (long long)c->kernel_size.w, (long long)c->strides.h, (long long)c->strides.w,
             (long long)c->dilation_rate.h, (long long)c->dilation_rate.w,
             c->padding == CONVT_SAME ? "same" : "valid",
@@ -148,27 +158,48 @@ static void note_failure(struct grid *g, const convt_config *c, const char *isa,
             (long long)c->filters, activation_name(c), text);
 }
 
-static int check(struct grid *g, int64_t i, int64_t k, const char *isa)
+static void check(const struct grid *g, int64_t i, const convt_config *c, struct result *r)
 {
-    const convt_config c = config_of(i, k, g->threads);
     convt_shape y;
-    convt_error err;
-    if (convt_output_shape(&c, &y, NULL)) {
-        g->refused++;
-        return EXIT_OK;
-    }
-    for (int single = 0; single < 2; single++) {
+    r->is_layer = convt_output_shape(c, &y, NULL) == CONVT_OK;
+    r->status = CONVT_OK;
+    for (int single = 0; single < 2 && r->is_layer && !r->status; single++) {
         convt_gradcheck_options o = g->options;
         o.seed += (uint64_t)i;
         o.float32 = single;
         if (single) o.rtol.set = false;
-        if (convt_layer_gradcheck(&c, &o, &g->report, &err)) return complain_config("--all", &err);
-        count(&g->of_activation[k], &g->report, single);
-        count(&g->of_geometry[c.kernel_size.h - 1][c.strides.h - 1], &g->report, single);
-        count(&g->total, &g->report, single);
-        if (g->report.verdict != CONVT_GRADCHECK_PASSED) note_failure(g, &c, isa, single);
+        r->status = convt_layer_gradcheck(c, &o, &r->reports[single], &r->err);
+    }
+}
+
+static int tally_up(struct grid *g, int64_t i, int64_t k, const char *isa)
+{
+    const convt_config c = config_of(i, k);
+    const struct result *r = &g->results[k];
+    if (r->status) return complain_config("--all", &r->err);
+    g->refused += !r->is_layer;
+    for (int single = 0; single < 2 && r->is_layer; single++) {
+        count(&g->of_activation[k], &r->reports[single], single);
+        count(&g->of_geometry[c.kernel_size.h - 1][c.strides.h - 1], &r->reports[single], single);
+        count(&g->total, &r->reports[single], single);
+        if (r->reports[single].verdict != CONVT_GRADCHECK_PASSED)
+            note_failure(g, &c, isa, &r->reports[single]);
     }
     return EXIT_OK;
+}
+
+/* Layers this small have work for one thread each; the activations of a geometry run side by side. */
+static int check_geometry(struct grid *g, int64_t i, const char *isa)
+{
+    const int64_t kinds = (int64_t)LENGTH(activations);
+    int code = EXIT_OK;
+#pragma omp parallel for schedule(dynamic) num_threads(g->threads)
+    for (int64_t k = 0; k < kinds; k++) {
+        const convt_config c = config_of(i, k);
+        check(g, i, &c, &g->results[k]);
+    }
+    for (int64_t k = 0; k < kinds && code == EXIT_OK; k++) code = tally_up(g, i, k, isa);
+    return code;
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */
@@ -228,12 +259,9 @@ static void print_failures(FILE *failures)
 static int check_all(struct grid *g, const char *isa)
 {
     setenv("CONVT_ISA", isa, 1);
-    for (int64_t i = 0; i < GEOMETRIES; i++)
-        for (int64_t k = 0; k < (int64_t)LENGTH(activations); k++) {
-            const int code = check(g, i, k, isa);
-            if (code != EXIT_OK) return code;
-        }
-    return EXIT_OK;
+    int code = EXIT_OK;
+    for (int64_t i = 0; i < GEOMETRIES && code == EXIT_OK; i++) code = check_geometry(g, i, isa);
+    return code;
 }
 
 int gradcheck_grid(const convt_gradcheck_options *options, int threads)
@@ -254,7 +282,7 @@ int gradcheck_grid(const convt_gradcheck_options *options, int threads)
         code = complain(EXIT_FAILED, "--all", "no memory or no temporary file");
     } else {
         g->options = *options;
-        g->threads = threads;
+        g->threads = threads > 0 ? threads : omp_get_max_threads();
         g->failures = failures;
         for (size_t i = 0; i < LENGTH(isas) && code == EXIT_OK; i++) {
             if (!isas[i].supported) continue;
