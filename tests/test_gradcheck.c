@@ -6,8 +6,10 @@
 #include <float.h>
 #include <math.h>
 #include <omp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <convt/gradcheck.h>
 
@@ -775,8 +777,39 @@ static void assertions_pass_what_is_right(void **state)
     free(f);
 }
 
-int main(void)
+/* A test that fails, in a process of its own: this program with an argument. */
+static void a_test_that_fails(void **state)
 {
+    (void)state;
+    struct function *f = function_new(square, relu_slope);
+    const convt_gradcheck_problem p = problem_of(f);
+    assert_gradcheck(&p, NULL);
+    free(f);
+}
+
+static void cmocka_shows_the_report(void **state)
+{
+    (void)state;
+    char self[4096], command[4200], output[8192];
+    const ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    assert_true(length > 0);
+    self[length] = 0;
+    snprintf(command, sizeof command, "'%s' fail 2>&1", self);
+    FILE *run = popen(command, "r");
+    assert_non_null(run);
+    const size_t got = fread(output, 1, sizeof output - 1, run);
+    output[got] = 0;
+    assert_int_not_equal(pclose(run), 0);
+    assert_non_null(strstr(output, "gradient check FAILED: x: wrong gradient"));
+    assert_non_null(strstr(output, "test_gradcheck.c:"));
+    assert_non_null(strstr(output, "FAILED TEST"));
+}
+
+int main(int argc, char **argv)
+{
+    (void)argv;
+    const struct CMUnitTest failing[] = {cmocka_unit_test(a_test_that_fails)};
+    if (argc > 1) return cmocka_run_group_tests(failing, NULL, NULL);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_right_gradient_passes_in_every_mode),
         cmocka_unit_test(richardson_removes_the_error_of_a_large_step),
@@ -802,6 +835,7 @@ int main(void)
         cmocka_unit_test(verdicts_have_texts),
         cmocka_unit_test(sparsity_saves_calls_and_is_watched),
         cmocka_unit_test(assertions_pass_what_is_right),
+        cmocka_unit_test(cmocka_shows_the_report),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
