@@ -377,7 +377,9 @@ convt_status convti_subject_create(convti_subject *s, const convt_config layers[
     if (!status) status = convti_geometry(&s->geometry, cfg, err);
     if (!status && loss) { /* a loss that is refused is refused here, with its field */
         convt_loss_value value = {0, 0};
+        const int64_t outputs = convti_view_count(convt_read(s->y));
         draw_values(s, seed);
+        for (int64_t j = 0; j < outputs; j++) convti_number_set(dtype, s->y.data, j, 0.5);
         status = convt_loss(s->loss, convt_read(s->target), convt_read(s->y), NULL, cfg->max_batch,
                             &value, CONVT_NONE, err);
     }
