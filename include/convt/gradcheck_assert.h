@@ -20,6 +20,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "gradcheck.h"
 
@@ -55,8 +56,10 @@ static inline void convt_gradcheck_assert(const convt_gradcheck_problem *problem
                                           const convt_gradcheck_options *options, const char *file,
                                           int line)
 {
-    convt_gradcheck_report report = {CONVT_GRADCHECK_NOT_RUN};
-    convt_error err = {CONVT_OK};
+    convt_gradcheck_report report;
+    convt_error err;
+    memset(&report, 0, sizeof report);
+    memset(&err, 0, sizeof err);
     convt_status status = CONVT_NO_MEMORY;
     const size_t size = convt_gradcheck_workspace(problem, options, &err);
     void *workspace = size > 0 ? malloc(size) : NULL;
@@ -71,8 +74,10 @@ static inline void convt_gradcheck_assert_model(const convt_config layers[], int
                                                 const convt_gradcheck_options *options,
                                                 const char *file, int line)
 {
-    convt_gradcheck_report report = {CONVT_GRADCHECK_NOT_RUN};
-    convt_error err = {CONVT_OK};
+    convt_gradcheck_report report;
+    convt_error err;
+    memset(&report, 0, sizeof report);
+    memset(&err, 0, sizeof err);
     const convt_status status = convt_model_gradcheck(layers, count, loss, options, &report, &err);
     convt_gradcheck_settle(status, &err, &report, file, line);
 }
