@@ -67,7 +67,7 @@ static int64_t digit(int64_t *number, int64_t base)
 
 static convt_config geometry_of(int64_t i)
 {
-    static const int64_t channels[] = {2, 5, 1, 17}, filters[] = {4, 2, 18, 6};
+    static const int64_t channels[] = {2, 5, 1, 9}, filters[] = {4, 2, 10, 6};
     convt_config c = {.input = {4, 3, channels[i % 4]}, .filters = filters[i / 4 % 4]};
     c.max_batch = 1 + i % 2;
     const int64_t around = i;
