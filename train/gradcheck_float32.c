@@ -100,15 +100,22 @@ static void note(convt_gradcheck_row *row, int64_t e, double a, double n, double
     for (int i = row->rank - 1; i >= 0; e /= row->dims[i], i--) row->index[i] = e % row->dims[i];
 }
 
-/* A block whose gradient vanishes (a bias under softmax) still holds the rounding of the terms
- * that cancelled: numbers are measured by its own size, or a hundredth of that of the largest
- * block. */
+/*
+ * What numbers of a block are measured by: its root mean square. Where a gradient vanishes (a bias
+ * under softmax) it still holds the rounding of terms that cancelled: a tenth of what the outputs'
+ * weights would come to if they were spread over the block, or a hundredth of the largest block, is
+ * the least.
+ */
 static double size_of(const struct run *twice, int i)
 {
-    double largest = 0;
+    const convt_gradcheck_block *b = &twice->s.inputs[i];
+    double largest = 0, outputs = 0;
     for (int k = 0; k < twice->s.problem.input_count; k++)
         largest = fmax(largest, rms_of(&twice->s.inputs[k], twice->gradient[k]));
-    return fmax(rms_of(&twice->s.inputs[i], twice->gradient[i]), 0.01 * largest);
+    for (int k = 0; k < twice->s.problem.output_count; k++)
+        if (!twice->s.outputs[k].added) outputs += (double)count_of(&twice->s.outputs[k]);
+    return fmax(rms_of(b, twice->gradient[i]),
+                fmax(0.01 * largest, 0.1 * sqrt(outputs / fmax((double)count_of(b), 1))));
 }
 
 static void compare(const struct run *single, const struct run *twice, int i,

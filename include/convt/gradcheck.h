@@ -236,8 +236,9 @@ CONVT_API const char *convt_gradcheck_verdict_text(convt_gradcheck_verdict verdi
  *
  * With options->float32 gradients in float32 are compared with those in float64 at the same
  * numbers, all elements of them: relative error |a32 - a64| / max(|a32|, |a64|, floor * size),
- * where size is the root mean square of the block, or a hundredth of the largest block's; rtol is
- * 1e-3 and floor 0.1. Elements that jump while x is made 1e-5 larger and smaller count as kinks.
+ * where size is the root mean square of the block, but at least a hundredth of the largest block's
+ * and a tenth of sqrt(outputs / elements); rtol is 1e-3 and floor 0.1. Elements that jump while x
+ * is made 1e-5 larger and smaller count as kinks.
  *
  * Rows: "x", "kernel", "bias". Beside gradients it is checked that convt_layer_loss is the sum of
  * its terms. Errors: those of convt_layer_create (.inference is refused), and of convt_gradcheck.
