@@ -11,6 +11,7 @@
 #include <convt/gradcheck.h>
 
 #include "names.h"
+#include "subject.h"
 #include "support/close.h"
 #include "support/failalloc.h"
 #include "support/isa.h"
@@ -237,6 +238,46 @@ static void a_wrong_callback_is_found(void **state)
     }
 }
 
+static void scale(void *factor, convt_view w)
+{
+    for (int64_t i = 0; i < values_count(convt_read(w)); i++)
+        values_set(w, i, *(const double *)factor * values_get(convt_read(w), i));
+}
+
+static void a_constraint_that_does_not_hold_is_found(void **state)
+{
+    (void)state;
+    double nothing = 0, half = 0.5;
+    convt_config cfg = shapes[0];
+    cfg.bias_constraint =
+        (convt_constraint){.kind = CONVT_CUSTOM_CONSTRAINT, .apply = scale, .context = &nothing};
+    must_pass(&cfg, "always 0");
+    cfg.bias_constraint.context = &half;
+    const convt_gradcheck_report r = check(&cfg, 1, NULL, NULL);
+    must_be(&r, CONVT_GRADCHECK_WRONG_CONSTRAINT, "bias", "halved in every step");
+    cfg.bias_constraint = (convt_constraint){.kind = CONVT_MAX_NORM, .max_value = CONVT_SET(1e-7)};
+    must_pass(&cfg, "a norm as small as Keras' epsilon");
+}
+
+static void a_loss_that_is_not_the_sum_of_its_terms_is_found(void **state)
+{
+    (void)state;
+    convti_subject *s = malloc(sizeof *s);
+    convt_gradcheck_report r = {.verdict = CONVT_GRADCHECK_PASSED};
+    convt_error err;
+    convt_config cfg = shapes[0];
+    assert_non_null(s);
+    cfg.kernel_regularizer.kind = CONVT_L2;
+    assert_int_equal(convti_subject_create(s, &cfg, 1, NULL, CONVT_FLOAT64, 1, &err), CONVT_OK);
+    assert_int_equal(convti_check_loss(s, &r), CONVT_OK);
+    must_be(&r, CONVT_GRADCHECK_PASSED, NULL, "as it is");
+    s->l2[1] *= 1 + 1e-8;
+    assert_int_equal(convti_check_loss(s, &r), CONVT_OK);
+    must_be(&r, CONVT_GRADCHECK_WRONG_LOSS, "loss", "another coefficient");
+    convti_subject_destroy(s);
+    free(s);
+}
+
 /* Right in double, rough in float: what the comparison of precisions is for. */
 static void rough_in_float32(void *context, convt_dtype dtype, int64_t count, const void *z,
                              const void *y, const void *dy, void *dz)
@@ -397,6 +438,8 @@ int main(void)
         cmocka_unit_test(every_constraint_holds_after_a_step),
         cmocka_unit_test(every_loss_passes_behind_two_layers),
         cmocka_unit_test(a_wrong_callback_is_found),
+        cmocka_unit_test(a_constraint_that_does_not_hold_is_found),
+        cmocka_unit_test(a_loss_that_is_not_the_sum_of_its_terms_is_found),
         cmocka_unit_test(a_gradient_that_is_wrong_in_float32_alone_is_found),
         cmocka_unit_test(sparsity_takes_few_calls_for_the_same_numbers),
         cmocka_unit_test(memory_comes_from_the_config_and_goes_back),

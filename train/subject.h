@@ -53,6 +53,10 @@ convt_status convti_subject_create(convti_subject *s, const convt_config layers[
                                    convt_error *err);
 void convti_subject_destroy(convti_subject *s);
 
+/* The layer's own loss is the sum of the penalties that a check differentiates: else that is the
+ * verdict. */
+convt_status convti_check_loss(convti_subject *s, convt_gradcheck_report *report);
+
 /* The sparsity of a layer; context is the subject. */
 extern const convt_gradcheck_sparsity convti_layer_sparsity;
 

@@ -231,8 +231,8 @@ CONVT_API const char *convt_gradcheck_verdict_text(convt_gradcheck_verdict verdi
  * format, threads and allocator, but dtype float64, and random x (normal), kernel (normal, so that
  * z is about 1 in size) and bias from options->seed. In ELEMENTS and SAMPLE modes the layer's
  * sparsity is used: 100,000 elements take seconds. A constraint is checked by one step of SGD,
- * after which it must hold (custom ones, and min_max_norm with a rate below 1, which converges over
- * many steps, are left out).
+ * after which applying it once more must change nothing (but for min_max_norm with a rate below 1,
+ * which gets there over many steps).
  *
  * With options->float32 gradients in float32 are compared with those in float64 at the same
  * numbers, all elements of them: relative error |a32 - a64| / max(|a32|, |a64|, floor * size),
