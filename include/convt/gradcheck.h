@@ -50,7 +50,7 @@
  *
  * Promises. Re-entrant, no globals, prints nothing, allocates nothing (convt_layer_gradcheck and
  * convt_model_gradcheck take their memory from the config's allocator and give it back). The same
- * arguments give the same report.
+ * arguments give the same report. At most 64 KiB of stack are used.
  */
 #ifndef CONVT_GRADCHECK_H
 #define CONVT_GRADCHECK_H
