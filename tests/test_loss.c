@@ -547,6 +547,15 @@ static void what_is_no_number_stays_none(void **state)
     }
 }
 
+static void a_negative_rate_has_no_logarithm(void **state)
+{
+    (void)state;
+    double slope;
+    const convt_loss_config poisson = {.kind = CONVT_POISSON};
+    assert_true(isnan(one_element(poisson, 0.5, -2, &slope).loss));
+    assert_true(isfinite(one_element(poisson, 0.5, -1e-8, &slope).loss)); /* + 1e-7 */
+}
+
 /* Two classes: t, p and slopes of one position. */
 static double one_position(convt_loss_config loss, const double *t, const double p[2],
                            double slopes[2])
@@ -784,6 +793,7 @@ int main(void)
         cmocka_unit_test(probabilities_are_clipped_as_keras_clips_them),
         cmocka_unit_test(large_logits_stay_finite),
         cmocka_unit_test(what_is_no_number_stays_none),
+        cmocka_unit_test(a_negative_rate_has_no_logarithm),
         cmocka_unit_test(classes_are_clipped_as_keras_clips_them),
         cmocka_unit_test(class_numbers_are_read_as_keras_casts_them),
         cmocka_unit_test(a_row_of_zeros_has_no_direction),

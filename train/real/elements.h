@@ -30,7 +30,7 @@ INLINE vec log_or_nan(vec x)
 {
     const real least = CONVT_REAL == 32 ? (real)0x1p-126 : (real)0x1p-1022;
     const vec low = v_select(x < 0, (real)__builtin_nan(""), -(real)__builtin_inf());
-    return v_select(x < least, low, v_log(x));
+    return v_select(x < least, low, v_log(v_select(x < least, 1, x)));
 }
 
 /* x^y; whole powers by multiplication, so that x may be negative. */
