@@ -168,7 +168,7 @@ typedef struct convt_gradcheck_row {
     char name[48];
     int rank;
     int64_t dims[CONVT_GRADCHECK_MOST_RANK], index[CONVT_GRADCHECK_MOST_RANK];
-    char axis[CONVT_GRADCHECK_MOST_RANK][16];
+    char axis[CONVT_GRADCHECK_MOST_RANK][24];
     /* In directions mode all but elements count directions, unless `sampled`. */
     int64_t elements, checked, skipped, wrong;
     int64_t direction; /* the worst, from 0; -1: the numbers are an element's */
