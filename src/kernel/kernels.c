@@ -87,18 +87,22 @@ static gemm_kernel *const gemm_tiles[][GEMM_MAX_ROWS + 1] = {
     X(1, 8, vectors) X(1, 9, vectors) X(1, 10, vectors) X(1, 11, vectors) X(1, 12, vectors)
 
 #if CONVT_VECTOR_REGISTERS >= 32
-#define OUTER_TILES(X)                                                                          \
-    OUTER_1_TO_6(X, 1)                                                                          \
-    OUTER_7_TO_12(X, 1)                                                                         \
-    X(1, 13, 1)                                                                                 \
-    X(1, 14, 1)                                                                                 \
-    OUTER_1_TO_6(X, 2)                                                                          \
-    OUTER_7_TO_12(X, 2)                                                                         \
-    OUTER_1_TO_6(X, 3)                                                                          \
-    X(1, 7, 3)                                                                                  \
-    X(1, 8, 3) OUTER_1_TO_6(X, 4) OUTER_1_TO_3(X, 2, 1) OUTER_1_TO_3(X, 2, 2)                   \
-        OUTER_1_TO_3(X, 2, 3) OUTER_1_TO_3(X, 2, 4) OUTER_1_TO_3(X, 3, 1) OUTER_1_TO_3(X, 3, 2) \
-            X(3, 1, 3) X(3, 2, 3) X(3, 1, 4) X(3, 2, 4)
+#define OUTER_TILES(X)    \
+    OUTER_1_TO_6(X, 1)    \
+    OUTER_7_TO_12(X, 1)   \
+    X(1, 13, 1)           \
+    X(1, 14, 1)           \
+    OUTER_1_TO_6(X, 2)    \
+    OUTER_7_TO_12(X, 2)   \
+    OUTER_1_TO_6(X, 3)    \
+    X(1, 7, 3)            \
+    X(1, 8, 3)            \
+    OUTER_1_TO_6(X, 4)    \
+    OUTER_1_TO_3(X, 2, 1) \
+    OUTER_1_TO_3(X, 2, 2) \
+    OUTER_1_TO_3(X, 2, 3) \
+    OUTER_1_TO_3(X, 2, 4) \
+    OUTER_1_TO_3(X, 3, 1) OUTER_1_TO_3(X, 3, 2) X(3, 1, 3) X(3, 2, 3) X(3, 1, 4) X(3, 2, 4)
 #define OUTER_ROWS                               \
     {                                            \
         {0}, {0, 14, 12, 8, 6}, {0, 3, 3, 3, 3}, \
