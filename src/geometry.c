@@ -19,11 +19,6 @@
 #include "status.h"
 #include "tables.h"
 
-static int64_t gcd(int64_t a, int64_t b)
-{
-    return b == 0 ? a : gcd(b, a % b);
-}
-
 /* Sum and product mod m for 0 <= a, b < m, also where they do not fit. */
 static int64_t add_mod(int64_t a, int64_t b, int64_t m)
 {
@@ -209,7 +204,7 @@ static void add_position(struct axis_plan *plan, bool same_series, struct tap_cl
  */
 void convti_plan_forward(struct axis_plan *plan, const struct axis *axis)
 {
-    const int64_t s = axis->stride, d = axis->dilation, g = gcd(s, d), period = s / g;
+    const int64_t s = axis->stride, d = axis->dilation, g = common_divisor(s, d), period = s / g;
     const int64_t inverse = inverse_mod(d / g, period), phases = lesser(s, axis->out);
     int64_t slot = 0;
     plan->count = 0;

@@ -25,6 +25,16 @@ static inline int64_t clamp(int64_t value, int64_t low, int64_t high)
     return lesser(greater(value, low), high);
 }
 
+/* Of numbers of at least 0, not both of them 0. */
+static inline int64_t common_divisor(int64_t a, int64_t b)
+{
+    for (int64_t rest; b != 0; b = rest) {
+        rest = a % b;
+        a = b;
+    }
+    return a;
+}
+
 /* Takes the last digit off a number i >= 0 that is written in mixed radix, as those of work items
  * are. Divisions are slow, and of small layers there is one item. */
 static inline int64_t take_digit(int64_t *i, int64_t radix)

@@ -30,7 +30,7 @@ enum {
     SHORT_ROW = 12,              /* pixels of a row that it pays to join with others */
     SHORT_VECTORS = 6,           /* the vectors that such rows take */
     SHARING_ROWS = 256,          /* of dw, in a task: what a visit of x is worth */
-    MOST_TASKS = 32,             /* of a part; more balance no better */
+    MOST_TASKS = 32,             /* of all parts, swapped; more balance no better */
     WANTED_TASKS = 16,           /* of all parts: enough for 16 threads */
     LEAST_TASKS = 8,             /* the same, where every further one reads more */
     LEAST_SIDE = 48,             /* rows or channels of a task: what packing is worth */

@@ -14,6 +14,7 @@
 #define CONVT_CHECK_H
 
 #include "convt/gradcheck.h"
+#include "pieces.h"
 
 enum { CONVTI_GUARD = 512 }; /* bytes before and behind every array that callbacks write */
 
@@ -75,6 +76,29 @@ static inline void convti_number_set(convt_dtype dtype, void *data, int64_t i, d
     else
         ((float *)data)[i] = (float)value;
 }
+
+/* An input or output that was found to be in order. */
+static inline convti_array convti_array_of(const convt_gradcheck_block *b)
+{
+    int64_t count = 1;
+    for (int i = 0; i < b->rank; i++) count *= b->dims[i];
+    return (convti_array){b, count, (size_t)count * convti_element_bytes(b->dtype)};
+}
+
+/* The place of element e. */
+static inline void convti_index(const convt_gradcheck_row *row, int64_t e, int64_t index[])
+{
+    for (int i = row->rank - 1; i >= 0; i--) {
+        index[i] = e % row->dims[i];
+        e /= row->dims[i];
+    }
+}
+
+/* A row of which nothing is known yet. */
+void convti_row_start(convt_gradcheck_row *row, const convti_array *array, int input);
+
+/* Sets the report's worst row. */
+void convti_find_worst(convt_gradcheck_report *report);
 
 /* Sets the verdict, unless there is one; `block` is what it is about. */
 void convti_judge(convti_check *c, convt_gradcheck_verdict verdict, const char *block);

@@ -11,7 +11,6 @@
 #include "alloc.h"
 #include "check.h"
 #include "integer.h"
-#include "pieces.h"
 #include "status.h"
 
 enum { MOST = CONVT_GRADCHECK_MOST_BLOCKS };
@@ -243,7 +242,7 @@ double convti_rms(const convti_array *array, const void *data)
     return array->count > 0 ? sqrt(sum / (double)array->count) : 0;
 }
 
-static void start_row(convt_gradcheck_row *row, const convti_array *array, int input)
+void convti_row_start(convt_gradcheck_row *row, const convti_array *array, int input)
 {
     const convt_gradcheck_block *b = array->block;
     *row = (convt_gradcheck_row){.rank = b->rank, .elements = array->count, .direction = -1};
@@ -266,7 +265,7 @@ static void start_report(convti_check *c, convt_gradcheck_report *report)
     report->options = c->options;
     report->count = c->p->input_count;
     report->worst = -1;
-    for (int i = 0; i < report->count; i++) start_row(&report->rows[i], &c->in[i], i);
+    for (int i = 0; i < report->count; i++) convti_row_start(&report->rows[i], &c->in[i], i);
 }
 
 /* Whether so much of a row lies on kinks that the rest proves little. Of directions, all that
@@ -279,15 +278,20 @@ static bool skips_too_much(const convti_check *c, const convt_gradcheck_row *row
     return (double)row->skipped > c->options.max_skipped.value * looked_at;
 }
 
-static void conclude(convti_check *c)
+void convti_find_worst(convt_gradcheck_report *r)
 {
-    convt_gradcheck_report *r = c->report;
     for (int i = 0; i < r->count; i++) {
         const convt_gradcheck_row *row = &r->rows[i];
         if (row->checked > 0 &&
             (r->worst < 0 || row->relative_error > r->rows[r->worst].relative_error))
             r->worst = i;
     }
+}
+
+static void conclude(convti_check *c)
+{
+    convt_gradcheck_report *r = c->report;
+    convti_find_worst(r);
     if (r->worst >= 0 && r->rows[r->worst].wrong > 0)
         convti_judge(c, CONVT_GRADCHECK_WRONG_GRADIENT, r->rows[r->worst].name);
     for (int i = 0; i < r->count; i++)

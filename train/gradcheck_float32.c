@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "pieces.h"
 #include "rng.h"
 #include "status.h"
 #include "subject.h"
@@ -26,16 +25,10 @@ struct run {
     void *larger[MOST], *smaller[MOST]; /* gradients where x is */
 };
 
-static int64_t count_of(const convt_gradcheck_block *b)
-{
-    int64_t count = 1;
-    for (int i = 0; i < b->rank; i++) count *= b->dims[i];
-    return count;
-}
-
 static void *take(convti_size *size, unsigned char *base, const convt_gradcheck_block *b)
 {
-    const size_t at = convti_size_add(size, count_of(b), convti_element_bytes(b->dtype));
+    const size_t at =
+        convti_size_add(size, convti_array_of(b).count, convti_element_bytes(b->dtype));
     return base ? base + at : NULL;
 }
 
@@ -56,7 +49,7 @@ static void draw_weights(struct run *r, uint64_t seed)
 {
     convti_rng rng = convti_rng_start(seed, 0);
     for (int k = 0; k < r->s.problem.output_count; k++)
-        for (int64_t j = 0; j < count_of(&r->s.outputs[k]); j++)
+        for (int64_t j = 0; j < convti_array_of(&r->s.outputs[k]).count; j++)
             convti_number_set(r->s.outputs[k].dtype, r->v[k], j,
                               r->s.outputs[k].added ? 1 : (double)(float)convti_rng_normal(&rng));
 }
@@ -82,22 +75,13 @@ static void scale_x(struct run *r, double factor)
 
 /* ---- comparison ------------------------------------------------------------------------------ */
 
-static double rms_of(const convt_gradcheck_block *b, const void *data)
-{
-    double sum = 0;
-    const int64_t count = count_of(b);
-    for (int64_t e = 0; e < count; e++)
-        sum += convti_number(b->dtype, data, e) * convti_number(b->dtype, data, e);
-    return count > 0 ? sqrt(sum / (double)count) : 0;
-}
-
 static void note(convt_gradcheck_row *row, int64_t e, double a, double n, double error)
 {
     if (row->checked > 0 && !(error > row->relative_error)) return;
     row->analytic = a;
     row->numeric = n;
     row->relative_error = error;
-    for (int i = row->rank - 1; i >= 0; e /= row->dims[i], i--) row->index[i] = e % row->dims[i];
+    convti_index(row, e, row->index);
 }
 
 /*
@@ -108,14 +92,18 @@ static void note(convt_gradcheck_row *row, int64_t e, double a, double n, double
  */
 static double size_of(const struct run *twice, int i)
 {
-    const convt_gradcheck_block *b = &twice->s.inputs[i];
-    double largest = 0, outputs = 0;
-    for (int k = 0; k < twice->s.problem.input_count; k++)
-        largest = fmax(largest, rms_of(&twice->s.inputs[k], twice->gradient[k]));
+    double largest = 0, outputs = 0, own = 0;
+    for (int k = 0; k < twice->s.problem.input_count; k++) {
+        const convti_array array = convti_array_of(&twice->s.inputs[k]);
+        const double rms = convti_rms(&array, twice->gradient[k]);
+        largest = fmax(largest, rms);
+        if (k == i) own = rms;
+    }
     for (int k = 0; k < twice->s.problem.output_count; k++)
-        if (!twice->s.outputs[k].added) outputs += (double)count_of(&twice->s.outputs[k]);
-    return fmax(rms_of(b, twice->gradient[i]),
-                fmax(0.01 * largest, 0.1 * sqrt(outputs / fmax((double)count_of(b), 1))));
+        if (!twice->s.outputs[k].added)
+            outputs += (double)convti_array_of(&twice->s.outputs[k]).count;
+    const double count = (double)convti_array_of(&twice->s.inputs[i]).count;
+    return fmax(own, fmax(0.01 * largest, 0.1 * sqrt(outputs / fmax(count, 1))));
 }
 
 static void compare(const struct run *single, const struct run *twice, int i,
@@ -141,24 +129,12 @@ static void compare(const struct run *single, const struct run *twice, int i,
     }
 }
 
-static void start_row(convt_gradcheck_row *row, const convt_gradcheck_block *b)
-{
-    *row = (convt_gradcheck_row){.rank = b->rank, .elements = count_of(b), .direction = -1};
-    snprintf(row->name, sizeof row->name, "%s", b->name);
-    for (int i = 0; i < b->rank; i++) {
-        row->dims[i] = b->dims[i];
-        snprintf(row->axis[i], sizeof row->axis[i], "%s", b->axis[i]);
-    }
-}
-
 static void judge(convt_gradcheck_report *r)
 {
     r->verdict = CONVT_GRADCHECK_PASSED;
+    convti_find_worst(r);
     for (int i = 0; i < r->count; i++) {
         const convt_gradcheck_row *row = &r->rows[i];
-        if (row->checked > 0 &&
-            (r->worst < 0 || row->relative_error > r->rows[r->worst].relative_error))
-            r->worst = i;
         if ((double)row->skipped >
             r->options.max_skipped.value * (double)(row->checked + row->skipped)) {
             r->verdict = CONVT_GRADCHECK_SKIPPED_TOO_MUCH;
@@ -180,7 +156,10 @@ static void start_report(const struct run *run, const convt_gradcheck_options *o
     r->options.mode = CONVT_GRADCHECK_ELEMENTS;
     r->worst = -1;
     r->count = run->s.problem.input_count;
-    for (int i = 0; i < r->count; i++) start_row(&r->rows[i], &run->s.inputs[i]);
+    for (int i = 0; i < r->count; i++) {
+        const convti_array array = convti_array_of(&run->s.inputs[i]);
+        convti_row_start(&r->rows[i], &array, i);
+    }
 }
 
 static convt_status run_both(struct run runs[2], convt_gradcheck_report *report)

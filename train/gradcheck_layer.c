@@ -16,11 +16,6 @@
 #include "integer.h"
 #include "subject.h"
 
-static int64_t gcd(int64_t a, int64_t b)
-{
-    return b ? gcd(b, a % b) : a;
-}
-
 /* How many colors an axis of x, or of the kernel, takes. mixed: each by itself. */
 static int64_t x_period(const struct axis *a, bool mixed)
 {
@@ -29,7 +24,7 @@ static int64_t x_period(const struct axis *a, bool mixed)
 
 static int64_t tap_classes(const struct axis *a, bool mixed)
 {
-    return mixed ? 1 : a->stride / gcd(a->stride, a->dilation);
+    return mixed ? 1 : a->stride / common_divisor(a->stride, a->dilation);
 }
 
 static int64_t tap_ranks(const struct axis *a, bool mixed)

@@ -22,14 +22,6 @@ static double analytic(const convti_evidence *v, int64_t e)
     return convti_number(v->dtype, v->gradient, e);
 }
 
-static void index_of(const convt_gradcheck_row *row, int64_t e, int64_t index[RANK])
-{
-    for (int i = row->rank - 1; i >= 0; i--) {
-        index[i] = e % row->dims[i];
-        e /= row->dims[i];
-    }
-}
-
 static bool is_known(const convti_evidence *v, int64_t e)
 {
     return v->state[e] == CONVTI_RIGHT || v->state[e] == CONVTI_WRONG;
@@ -90,7 +82,7 @@ static bool holds(const convti_evidence *v, const struct place *s, double small)
     for (int64_t e = 0; e < v->count; e++) {
         const bool wrong = v->state[e] == CONVTI_WRONG;
         if (!wrong && (v->state[e] != CONVTI_RIGHT || fabs(v->numeric[e]) <= small)) continue;
-        index_of(v->row, e, index);
+        convti_index(v->row, e, index);
         if (is_within(v->row, s, index) != wrong) return false;
     }
     return true;
@@ -190,11 +182,11 @@ static bool find_first(struct search *s)
     bool wrong = false;
     for (int64_t e = 0; e < v->count; e++) {
         if (v->state[e] == CONVTI_WRONG && !wrong) {
-            index_of(v->row, e, s->wrong);
+            convti_index(v->row, e, s->wrong);
             wrong = true;
         }
         if (v->state[e] == CONVTI_RIGHT && !s->has_right && !(fabs(v->numeric[e]) <= s->small)) {
-            index_of(v->row, e, s->right);
+            convti_index(v->row, e, s->right);
             s->has_right = true;
         }
     }
@@ -367,7 +359,7 @@ static bool maps(const convti_evidence *v, map_function *map, struct map m, doub
     int64_t index[RANK], moved = 0;
     for (int64_t e = 0; e < v->count; e++) {
         if (!is_known(v, e)) continue;
-        index_of(v->row, e, index);
+        convti_index(v->row, e, index);
         const int64_t there = map(v->row, index, &m);
         if (there < 0) continue;
         if (!near(v, analytic(v, there), v->numeric[e], rms, 0)) return false;

@@ -247,14 +247,6 @@ static void count_state(convt_gradcheck_row *row, unsigned char state)
     row->skipped += state == CONVTI_EXPLAINED;
 }
 
-static void place_of(const convt_gradcheck_row *row, int64_t e, int64_t index[])
-{
-    for (int i = row->rank - 1; i >= 0; i--) {
-        index[i] = e % row->dims[i];
-        e /= row->dims[i];
-    }
-}
-
 /* Counts, the worst element, and what the wrong ones have in common. */
 static void fill_row(convti_check *c, int input)
 {
@@ -269,7 +261,7 @@ static void fill_row(convti_check *c, int input)
     }
     row->direction = -1;
     if (worst < 0) return;
-    place_of(row, worst, row->index);
+    convti_index(row, worst, row->index);
     row->analytic = convti_number(array->block->dtype, c->gradient[0][input], worst);
     row->numeric = c->numeric[worst];
     row->relative_error = c->error[worst];
