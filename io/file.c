@@ -158,7 +158,96 @@ convt_status convt_file_write(const char *path, const void *data, size_t size, c
     return convti_output_close(&out, status, err);
 }
 
+/* ---- inputs ---------------------------------------------------------------------------------- */
+
+convti_input convti_input_of_memory(const char *name, const void *data, size_t size)
+{
+    return (convti_input){.name = name, .fd = -1, .data = data, .size = size};
+}
+
+/* A regular file stays where it is, anything else is read to its end. */
+convt_status convti_input_open(convti_input *input, const char *path, convt_error *err)
+{
+    struct stat info;
+    *input = (convti_input){.name = convti_base_name(path), .fd = -1};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return convti_file_failed(err, path, "opened");
+    if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode)) {
+        input->fd = fd;
+        input->size = (uint64_t)info.st_size;
+        return CONVT_OK;
+    }
+    char *memory = NULL;
+    size_t size = 0;
+    close(fd);
+    convt_status status = convt_file_read(path, &memory, &size, err);
+    if (!status) *input = convti_input_of_memory(input->name, memory, size);
+    input->own = memory;
+    return status;
+}
+
+void convti_input_close(convti_input *input)
+{
+    if (input->fd >= 0) close(input->fd);
+    free(input->own);
+    *input = (convti_input){.fd = -1};
+}
+
+/* As many bytes as there are, up to size; -1 with errno where the system refuses. */
+static ssize_t read_at(const convti_input *input, uint64_t offset, void *data, size_t size)
+{
+    if (offset >= input->size) return 0;
+    if (size > input->size - offset) size = (size_t)(input->size - offset);
+    if (input->fd < 0) {
+        memcpy(data, input->data + offset, size);
+        return (ssize_t)size;
+    }
+    ssize_t got;
+    do got = pread(input->fd, data, size < (1U << 30) ? size : 1U << 30, (off_t)offset);
+    while (got < 0 && errno == EINTR);
+    return got;
+}
+
+convt_status convti_input_read(const convti_input *input, uint64_t offset, void *data, size_t size,
+                               convt_error *err)
+{
+    for (size_t done = 0; done < size;) {
+        const ssize_t got = read_at(input, offset + done, (char *)data + done, size - done);
+        if (got < 0) return convti_file_failed(err, input->name, "read");
+        if (got == 0)
+            return convti_fail(
+                err, CONVT_BAD_FORMAT, input->name, "ends after %llu bytes where %llu are needed",
+                (unsigned long long)(offset + done), (unsigned long long)(offset + size));
+        done += (size_t)got;
+    }
+    return CONVT_OK;
+}
+
 /* ---- sources --------------------------------------------------------------------------------- */
+
+static convt_status read_input(convti_source *source, void *data, size_t size, size_t *got,
+                               convt_error *err)
+{
+    const convti_input *input = source->handle;
+    if (size > source->end - source->next) size = (size_t)(source->end - source->next);
+    const ssize_t count = read_at(input, source->next, data, size);
+    *got = count > 0 ? (size_t)count : 0;
+    source->next += *got;
+    return count < 0 ? convti_file_failed(err, input->name, "read") : CONVT_OK;
+}
+
+convti_source convti_source_of_input(const convti_input *input, uint64_t begin, uint64_t end)
+{
+    if (end > input->size) end = input->size;
+    if (begin > end) begin = end;
+    return (convti_source){.name = input->name,
+                           .label = "",
+                           .handle = (void *)(uintptr_t)input,
+                           .read = read_input,
+                           .remaining = (int64_t)(end - begin),
+                           .next = begin,
+                           .end = end};
+}
 
 static convt_status read_file(convti_source *source, void *data, size_t size, size_t *got,
                               convt_error *err)

@@ -42,6 +42,26 @@ void convti_output_hand_over(convti_output *out);
 /* With status OK syncs and renames, otherwise removes; returns the first thing that went wrong. */
 convt_status convti_output_close(convti_output *out, convt_status status, convt_error *err);
 
+/* ---- inputs ---------------------------------------------------------------------------------- */
+
+/* A whole file, or memory, that can be read anywhere. What cannot be read anywhere (a pipe) is taken
+ * into memory first. */
+typedef struct convti_input {
+    const char *name;          /* without folders: field of errors; borrowed */
+    int fd;                    /* -1: memory */
+    const unsigned char *data; /* of memory; NULL: a file */
+    uint64_t size;
+    void *own; /* memory to free */
+} convti_input;
+
+convt_status convti_input_open(convti_input *input, const char *path, convt_error *err);
+convti_input convti_input_of_memory(const char *name, const void *data, size_t size);
+void convti_input_close(convti_input *input);
+
+/* Exactly `size` bytes from `offset` on, or CONVT_BAD_FORMAT. */
+convt_status convti_input_read(const convti_input *input, uint64_t offset, void *data, size_t size,
+                               convt_error *err);
+
 /* ---- sources --------------------------------------------------------------------------------- */
 
 /* Bytes in order, from a file, a gzip stream or a member of an archive. */
@@ -54,10 +74,14 @@ typedef struct convti_source {
                          convt_error *err);
     int64_t remaining; /* known to be there; -1: unknown */
     uint64_t position;
+    uint64_t next, end; /* of a part of an input */
 } convti_source;
 
 /* Over a file that stays the caller's. */
 convti_source convti_source_of_file(FILE *file, const char *path);
+
+/* Over bytes `begin` to `end` of an input that stays the caller's. */
+convti_source convti_source_of_input(const convti_input *input, uint64_t begin, uint64_t end);
 
 /* Exactly `size` bytes or CONVT_BAD_FORMAT. */
 convt_status convti_source_fill(convti_source *source, void *data, size_t size, convt_error *err);

@@ -46,6 +46,7 @@ need_build_tools() {
     need libpng-dev pkg-config --exists libpng
     need libjansson-dev pkg-config --exists jansson
     need libzip-dev pkg-config --exists libzip
+    need libhdf5-dev pkg-config --exists hdf5
 }
 
 # build PRESET FOLDER: configures and builds one of CMakePresets.json.

@@ -102,30 +102,84 @@ CONVT_API convt_status convt_png_write(const char *path, const uint8_t *pixels, 
 
 /* ---- Keras configs and models ---------------------------------------------------------------- */
 
+/* Formats of models: rows of formats.def. */
+typedef enum convt_format {
+    CONVT_NO_FORMAT = 0,
+#define FORMAT(name, number, ...) CONVT_##name = number,
+#include "formats.def"
+} convt_format;
+
+/* The format that the end of a path names; CONVT_NO_FORMAT for none. */
+CONVT_API convt_format convt_format_of(const char *path);
+
+/* False for a format that was left out when the library was built. */
+CONVT_API bool convt_format_is_built(convt_format format);
+
 /*
- * A model as files hold it: the layers' configs (strings and all owned by the spec) and weights
- * where there are any. layers[0].input is zero where the file does not say.
+ * A model as files hold it: a straight line of Keras layers, and their weights where there are any.
+ * `layers` are what they come to here: a Dense is a layer whose kernel is CONVT_KERNEL_DENSE, a
+ * stride-1 Conv2D one that is CONVT_KERNEL_CONV, a Reshape the `input` of the layer behind it,
+ * activation layers the activation of the layer before, upsampling and padding layers that are
+ * `.fixed` (docs/files.md has the table). Their values come from initializers that point into the
+ * spec, so it must outlive the creation of a model of them. layers[0].input is zero where the file
+ * does not say.
  */
 typedef struct convt_spec {
     int count;
-    convt_config *layers;
-    convt_archive weights; /* arrays "<layer>/kernel", "<layer>/bias"; count 0: none */
+    convt_config *layers; /* strings and all owned by the spec */
+    /* x and y as arrays: 2 is (n, units), 4 the order that data_format names. y_size: sizes behind the
+     * batch where a Reshape comes last, else 0 */
+    int x_rank, y_rank;
+    int64_t y_size[3];
+    convt_archive weights; /* "<Keras layer>/<variable>" in Keras' shapes; count 0: none */
+    /* NULL, or why a model of these layers predicts but must not be trained ("batch_normalization is
+     * folded ..."); convt_spec_load_weights refuses a model that was not created with .inference */
+    const char *predicts_only;
     void *storage;
 } convt_spec;
 
 /*
- * From Keras JSON: a Sequential object, a list of layers, or one layer (get_config() dict or
- * serialized object). What Keras' constructor refuses is refused, in its order, and what it builds
- * no layer with; the rest is for convt_layer_create to check. An object "convt" within a layer's
- * config says what Keras has no words for, all of it optional:
+ * From Keras JSON: a Sequential or Functional model whose layers are a straight line, a list of
+ * layers, or one layer (get_config() dict or serialized object). What Keras' constructor refuses is
+ * refused, in its order, and what it builds no layer with; the rest is for convt_layer_create to
+ * check. A layer that cannot be computed exactly is refused by name. An object "convt" within a
+ * layer's config says what Keras has no words for, all of it optional:
  *
  *     "convt": {"strides_with_dilation": true, "explicit_padding": [[top, bottom], [left, right]],
  *               "activation_arguments": {"alpha": 0.5}}
  */
 CONVT_API convt_status convt_spec_parse(const char *json, convt_spec *spec, convt_error *err);
-/* From an .npz with config.json inside, or a .json file. */
+
+/* From a file, or from bytes of one, in any format that holds a config; told by content. `name`
+ * stands in errors for the file's. */
 CONVT_API convt_status convt_spec_read(const char *path, convt_spec *spec, convt_error *err);
+CONVT_API convt_status convt_spec_decode(const void *data, size_t size, const char *name,
+                                         convt_spec *spec, convt_error *err);
 CONVT_API void convt_spec_free(convt_spec *spec);
+
+/* Takes the weights of a file, whatever else it holds, in place of the spec's. */
+CONVT_API convt_status convt_spec_read_weights(const char *path, convt_spec *spec,
+                                               convt_error *err);
+
+/* Config and weights into a file whose suffix says the format, or into malloc'ed memory. What a
+ * format has no words for is refused: "convt" objects in .keras, for one. */
+CONVT_API convt_status convt_spec_save(const char *path, const convt_spec *spec, convt_error *err);
+CONVT_API convt_status convt_spec_encode(const convt_spec *spec, convt_format format, void **data,
+                                         size_t *size, convt_error *err);
+
+/* The model's JSON as Keras' deserialize_keras_object accepts it (malloc'ed, indented): the layers
+ * that were read, not what they came to. */
+CONVT_API convt_status convt_spec_json(const convt_spec *spec, char **json, convt_error *err);
+
+/* Copies the spec's weights into a model made from it; every layer must be there with its shape, or
+ * none at all. */
+CONVT_API convt_status convt_spec_load_weights(const convt_spec *spec, convt_model *model,
+                                               convt_error *err);
+
+/* The other way: a model's weights in place of the spec's, for saving. Weights that are no
+ * parameters here (of a BatchNormalization) stay. */
+CONVT_API convt_status convt_spec_take_weights(convt_spec *spec, convt_model *model,
+                                               convt_error *err);
 
 /* The Keras Sequential JSON of layers (malloc'ed, indented); what Keras' deserialize_keras_object
  * accepts. */
@@ -136,12 +190,7 @@ CONVT_API convt_status convt_spec_write(const convt_config layers[], int count, 
  * beyond 32 bits. */
 CONVT_API convt_status convt_config_write(const convt_config *cfg, char **json, convt_error *err);
 
-/* Copies the spec's weights into a model made from it; every layer must be there with its shape, or
- * none at all. */
-CONVT_API convt_status convt_spec_load_weights(const convt_spec *spec, convt_model *model,
-                                               convt_error *err);
-
-/* model.npz: config.json and every layer's weights. `layers` are the configs to write (the model's
+/* A model of plain layers into a file, by suffix. `layers` are the configs to write (the model's
  * own, or with another activation than the one trained). */
 CONVT_API convt_status convt_model_save(const char *path, convt_model *model,
                                         const convt_config layers[], convt_error *err);
