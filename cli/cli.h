@@ -49,7 +49,7 @@ char *bytes_text(char text[32], double bytes);
 
 /* Each takes the arguments after its name and returns the exit code. */
 typedef int command_function(int argc, char **argv);
-command_function command_bench, command_gradcheck, command_info, command_layer, command_predict,
-    command_sample, command_train;
+command_function command_bench, command_convert, command_gradcheck, command_info, command_layer,
+    command_predict, command_sample, command_train;
 
 #endif

@@ -101,71 +101,55 @@ bool loss_of_class_numbers(convt_loss_kind kind)
 
 /* ---- layers ---------------------------------------------------------------------------------- */
 
-/* The spec of the run: of the checkpoint, of the file that --model names, or none. */
+/* A decoder that fits the samples, as the Keras config that it will be saved as. */
+static int design_spec(job *j)
+{
+    convt_error err = {0};
+    convt_config layers[DECODER_MAX_LAYERS];
+    convt_shape x = {1, 1, j->opt->codes.given ? j->opt->codes.integer : DEFAULT_CODES},
+                y = j->target;
+    char *json = NULL;
+    int code = OPTIONS_PARSED;
+    if (j->supervised) code = sample_shape("x", &j->x, 4, false, &x);
+    if (j->supervised && code == OPTIONS_PARSED) code = sample_shape("y", &j->y, 4, false, &y);
+    if (code != OPTIONS_PARSED) return code;
+    const int count = decoder_design(layers, x, y, !j->supervised);
+    if (count == 0)
+        return complain(EXIT_USAGE, "--model",
+                        "is missing, and no default decoder leads from %lldx%lld to %lldx%lld",
+                        (long long)x.h, (long long)x.w, (long long)y.h, (long long)y.w);
+    if (convt_spec_write(layers, count, &json, &err) || convt_spec_parse(json, &j->spec, &err))
+        code = complain_config("--model", &err);
+    free(json);
+    return code;
+}
+
+/* The layers of the run: of the checkpoint, of the file that --model names, or the default ones. */
 static int read_spec(job *j)
 {
     convt_error err = {0};
     const char *stored = settings_find(&j->checkpoint.settings, "layers");
-    if (j->opt->model.given && !stored) return model_read("--model", j->opt->model.text, &j->spec);
+    int code = OPTIONS_PARSED;
     if (stored && convt_spec_parse(stored, &j->spec, &err) != CONVT_OK)
-        return complain_data("--resume", &err);
-    return OPTIONS_PARSED;
-}
-
-static int copy_layers(job *j, const convt_config from[], int count)
-{
-    j->layers = calloc((size_t)count, sizeof *j->layers);
-    j->saved = calloc((size_t)count, sizeof *j->saved);
-    if (!j->layers || !j->saved) return out_of_memory();
-    memcpy(j->layers, from, (size_t)count * sizeof *from);
-    j->layer_count = count;
-    return OPTIONS_PARSED;
-}
-
-static int design_layers(job *j, convt_shape input)
-{
-    convt_config layers[DECODER_MAX_LAYERS];
-    int count = decoder_design(layers, input, j->target, !j->supervised);
-    if (count == 0)
-        return complain(EXIT_USAGE, "--model",
-                        "is missing, and no default decoder leads from %lldx%lld to %lldx%lld",
-                        (long long)input.h, (long long)input.w, (long long)j->target.h,
-                        (long long)j->target.w);
-    return copy_layers(j, layers, count);
+        code = complain_data("--resume", &err);
+    else if (!stored)
+        code = j->opt->model.given ? model_read("--model", j->opt->model.text, &j->spec)
+                                   : design_spec(j);
+    if (code == OPTIONS_PARSED && j->spec.predicts_only)
+        code = complain(EXIT_USAGE, "--model", "%s", j->spec.predicts_only);
+    return code;
 }
 
 static bool channels_first(const job *j)
 {
-    return j->spec.count > 0 && j->spec.layers[0].data_format == CONVT_CHANNELS_FIRST;
-}
-
-static convt_shape array_shape(const convt_array *array, bool first)
-{
-    return (convt_shape){array->shape[first ? 2 : 1], array->shape[first ? 3 : 2],
-                         array->shape[first ? 1 : 3]};
-}
-
-/* The input that the file asks for must be the input there is; sizes that it leaves open are taken
- * from there. */
-static int fit_input(job *j, const char *where, convt_shape there)
-{
-    convt_shape *input = &j->layers[0].input;
-    if (input->c > 0 && input->c != there.c)
-        return complain(EXIT_USAGE, where, "%lld channels, the model takes %lld",
-                        (long long)there.c, (long long)input->c);
-    if (input->h > 0 && (input->h != there.h || input->w != there.w))
-        return complain(EXIT_USAGE, where, "%lldx%lld, the model takes %lldx%lld",
-                        (long long)there.h, (long long)there.w, (long long)input->h,
-                        (long long)input->w);
-    *input = there;
-    return OPTIONS_PARSED;
+    return j->spec.layers[0].data_format == CONVT_CHANNELS_FIRST;
 }
 
 /* A code has the shape of the model's input where that is known, else 1x1xD. */
 static int fit_codes(job *j)
 {
     const option_value *codes = &j->opt->codes;
-    convt_shape known = j->layers[0].input,
+    convt_shape known = j->spec.layers[0].input,
                 code = {1, 1, codes->given ? codes->integer : DEFAULT_CODES};
     if (known.c > 0 && known.h > 0) {
         int64_t size = known.h * known.w * known.c;
@@ -177,27 +161,32 @@ static int fit_codes(job *j)
     } else if (known.c > 0 && !codes->given) {
         code.c = known.c;
     }
-    return fit_input(j, "--codes", code);
+    return fit_input("--codes", code, &j->spec.layers[0].input);
+}
+
+static int fit_arrays(job *j)
+{
+    convt_shape x;
+    const int code = sample_shape("x", &j->x, j->spec.x_rank, channels_first(j), &x);
+    return code == OPTIONS_PARSED ? fit_input("x", x, &j->spec.layers[0].input) : code;
 }
 
 static int make_layers(job *j)
 {
-    bool first = channels_first(j);
-    convt_shape x = {1, 1, j->opt->codes.given ? j->opt->codes.integer : DEFAULT_CODES};
-    if (j->supervised) {
-        x = array_shape(&j->x, first);
-        j->target = array_shape(&j->y, first);
-    }
-    int code = j->spec.count > 0 ? copy_layers(j, j->spec.layers, j->spec.count)
-                                 : design_layers(j, x);
-    if (code == OPTIONS_PARSED) code = j->supervised ? fit_input(j, "x", x) : fit_codes(j);
+    const size_t count = (size_t)j->spec.count;
+    int code = j->supervised ? fit_arrays(j) : fit_codes(j);
     if (code != OPTIONS_PARSED) return code;
+    j->layers = calloc(count, sizeof *j->layers);
+    j->saved = calloc(count, sizeof *j->saved);
+    if (!j->layers || !j->saved) return out_of_memory();
+    memcpy(j->layers, j->spec.layers, count * sizeof *j->layers);
+    j->layer_count = j->spec.count;
     int64_t leaf = convt_leaf_size(j->loss.kind, j->batch_size,
                                    model_parameter_bytes(j->layers, j->layer_count));
     j->layers[0].max_batch = leaf < j->dataset.count ? leaf : j->dataset.count;
     j->layers[0].threads = (int)j->opt->threads.integer;
     j->layers[0].seed = j->opt->seed.seed;
-    j->images.channels_first = first;
+    j->images.channels_first = channels_first(j);
     return OPTIONS_PARSED;
 }
 
@@ -218,19 +207,47 @@ static void train_on_logits(job *j)
 
 /* ---- model ----------------------------------------------------------------------------------- */
 
-/* The targets must fit the model: its output, or one class number along the last axis of memory. */
-static int check_target(const job *j)
+/* "28x28x1" */
+static const char *sizes_text(char text[96], int rank, const int64_t size[])
 {
-    const bool numbers = loss_of_class_numbers(j->loss.kind);
-    convt_shape wanted = convt_layer_output(convt_model_layer(j->model, j->layer_count - 1));
-    if (numbers) *(channels_first(j) ? &wanted.w : &wanted.c) = 1;
-    if (wanted.h == j->target.h && wanted.w == j->target.w && wanted.c == j->target.c)
+    int length = 0;
+    for (int i = 0; i < rank; i++)
+        length += snprintf(text + length, 96 - (size_t)length, "%s%lld", i ? "x" : "",
+                           (long long)size[i]);
+    return text;
+}
+
+/* The targets must fit the model: its output, or one class number along the last axis of memory. */
+static int check_target(job *j)
+{
+    const bool numbers = loss_of_class_numbers(j->loss.kind), first = channels_first(j);
+    convt_shape last = convt_layer_output(convt_model_layer(j->model, j->layer_count - 1));
+    convt_array wanted = output_array(&j->spec, last, CONVT_FLOAT32, j->dataset.count),
+                given = j->y;
+    char a[96], b[96];
+    if (numbers && j->spec.y_size[0] > 0)
+        return complain(EXIT_USAGE, "--loss", "%s takes no model that ends with a Reshape",
+                        loss_name(&j->loss));
+    if (numbers) {
+        wanted.shape[wanted.rank - 1] = 1;
+        *(first ? &last.w : &last.c) = 1;
+    }
+    if (!j->supervised) {
+        const convt_shape t = j->target;
+        const int64_t sizes[] = {j->dataset.count, first ? t.c : t.h, first ? t.h : t.w,
+                                 first ? t.w : t.c};
+        given.rank = 4;
+        memcpy(given.shape, sizes, sizeof sizes);
+    }
+    j->output = last;
+    if (j->supervised) j->target = numbers ? last : output_shape(&j->spec, last);
+    if (wanted.rank == given.rank &&
+        memcmp(wanted.shape, given.shape, (size_t)wanted.rank * sizeof *wanted.shape) == 0)
         return OPTIONS_PARSED;
-    return complain(EXIT_USAGE, "--model", "its %s %lldx%lldx%lld, %s %lldx%lldx%lld",
-                    numbers ? "class numbers are" : "output is", (long long)wanted.h,
-                    (long long)wanted.w, (long long)wanted.c,
-                    j->supervised ? "y is" : "the images are", (long long)j->target.h,
-                    (long long)j->target.w, (long long)j->target.c);
+    return complain(
+        EXIT_USAGE, "--model", "its %s %s, %s %s", numbers ? "class numbers are" : "output is",
+        sizes_text(a, wanted.rank - 1, wanted.shape + 1), j->supervised ? "y is" : "the images are",
+        sizes_text(b, given.rank - 1, given.shape + 1));
 }
 
 static int make_model(job *j)
@@ -301,11 +318,16 @@ static int make_codes(job *j)
     convt_shape s = first->input;
     int64_t count = j->dataset.count;
     bool f64 = first->dtype == CONVT_FLOAT64;
-    const int64_t last_shape[4] = {count, s.h, s.w, s.c}, first_shape[4] = {count, s.c, s.h, s.w};
+    const int64_t last_shape[4] = {count, s.h, s.w, s.c}, first_shape[4] = {count, s.c, s.h, s.w},
+                  flat_shape[4] = {count, s.c};
     if (j->supervised) return OPTIONS_PARSED;
-    j->code_values =
-        (convt_array){.element = f64 ? CONVT_ELEMENT_F64 : CONVT_ELEMENT_F32, .rank = 4};
-    memcpy(j->code_values.shape, channels_first(j) ? first_shape : last_shape, sizeof last_shape);
+    j->code_values = (convt_array){.element = f64 ? CONVT_ELEMENT_F64 : CONVT_ELEMENT_F32,
+                                   .rank = j->spec.x_rank};
+    memcpy(j->code_values.shape,
+           j->spec.x_rank == 2 ? flat_shape
+           : channels_first(j) ? first_shape
+                               : last_shape,
+           sizeof last_shape);
     j->code_values.data = calloc((size_t)count, (size_t)(s.h * s.w * s.c) * (f64 ? 8 : 4));
     if (!j->code_values.data) return out_of_memory();
     const option_value *rate = &j->opt->codes_learning_rate;
@@ -323,7 +345,7 @@ static int convert_arrays(job *j)
 {
     convt_error err = {0};
     convt_dtype dtype = convt_layer_config(convt_model_layer(j->model, 0))->dtype;
-    convt_shape x = j->layers[0].input, y = j->target;
+    convt_shape x = j->layers[0].input, y = j->output;
     if (!j->supervised) return OPTIONS_PARSED;
     if (convt_array_convert(&j->x, dtype, &err) != CONVT_OK) return complain_data("--x", &err);
     if (convt_array_convert(&j->y, dtype, &err) != CONVT_OK) return complain_data("--y", &err);

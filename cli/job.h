@@ -32,11 +32,13 @@ typedef struct job {
     convt_array x, y;
     convt_arrays arrays;
     convt_dataset dataset;
-    convt_shape target;
+    convt_shape target; /* as a picture */
+    convt_shape output; /* the same as the last layer gives it */
     int64_t train_count;
 
-    /* The model: `layers` as trained, `saved` as written. They differ where the loss wants
-     * logits of a model that ends in a sigmoid. */
+    /* The model: `spec` as it is written; `layers` as trained, `saved` as the spec has them, with
+     * their defaults filled in. They differ where the loss wants logits of a model that ends in a
+     * sigmoid. */
     convt_spec spec;
     convt_config *layers, *saved;
     int layer_count;

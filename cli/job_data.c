@@ -45,9 +45,8 @@ static int read_array(const char *where, const char *path, convt_array *array)
 {
     convt_error err = {0};
     if (convt_npy_read(path, array, &err) != CONVT_OK) return complain_data(where, &err);
-    if (array->rank != 4)
-        return complain(EXIT_USAGE, where, "%s has rank %d, the layers take rank 4", path,
-                        array->rank);
+    if (array->rank < 2 || array->rank > 4)
+        return complain(EXIT_USAGE, where, "%s has rank %d, models take 2 to 4", path, array->rank);
     value_range range = array_range(array);
     if (array->shape[0] > 0 && (!isfinite(range.low) || !isfinite(range.high)) &&
         convt_array_count(array) > 0)

@@ -164,7 +164,7 @@ bool job_add_settings(job *j, const options *table)
         char *text = is_option(name) ? option_text(j, table, name) : NULL;
         if (text && !settings_add(&j->settings, name, text)) return false;
     }
-    if (convt_spec_write(j->saved, j->layer_count, &layers, &err) != CONVT_OK) return false;
+    if (convt_spec_json(&j->spec, &layers, &err) != CONVT_OK) return false;
     if (!settings_add(&j->settings, "layers", layers)) return false;
     if (j->recipe) return true;
     if (convt_sgd_write(&j->sgd_config, &sgd, &err) != CONVT_OK) return false;

@@ -19,6 +19,7 @@ static const struct command {
     {"layer", command_layer, "run one layer on arrays: output, losses, gradients, optimizer steps"},
     {"predict", command_predict, "run a model on an array"},
     {"sample", command_sample, "draw pictures from a trained decoder"},
+    {"convert", command_convert, "write a model in another format: Keras, npz, safetensors, ONNX"},
     {"info", command_info, "show what a model file holds"},
     {"gradcheck", command_gradcheck, "check a layer's gradients against difference quotients"},
     {"bench", command_bench, "measure the passes of layers against this machine's limits"},

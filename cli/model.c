@@ -22,7 +22,14 @@ static void infer_channels(convt_spec *spec)
     if (spec->layers[0].input.c > 0 || !spec->layers[0].name) return;
     snprintf(name, sizeof name, "%s/kernel", spec->layers[0].name);
     const convt_array *kernel = convt_archive_find(&spec->weights, name);
-    if (kernel && kernel->rank == 4) spec->layers[0].input.c = kernel->shape[3];
+    static const struct {
+        int rank, axis;
+    } channels[] = {[CONVT_KERNEL_TRANSPOSED] = {4, 3},
+                    [CONVT_KERNEL_CONV] = {4, 2},
+                    [CONVT_KERNEL_DENSE] = {2, 0}};
+    const convt_kernel_order order = spec->layers[0].kernel_order;
+    if (kernel && kernel->rank == channels[order].rank)
+        spec->layers[0].input.c = kernel->shape[channels[order].axis];
 }
 
 int model_read(const char *where, const char *path, convt_spec *spec)
@@ -69,6 +76,64 @@ int input_read(const char *text, convt_config *cfg)
     return OPTIONS_PARSED;
 }
 
+/* ---- shapes ---------------------------------------------------------------------------------- */
+
+int sample_shape(const char *where, const convt_array *array, int rank, bool channels_first,
+                 convt_shape *shape)
+{
+    const int64_t *size = array->shape;
+    if (array->rank != rank)
+        return complain(EXIT_USAGE, where, "rank %d, the model takes rank %d", array->rank, rank);
+    if (rank == 2)
+        *shape = (convt_shape){1, 1, size[1]};
+    else if (channels_first)
+        *shape = (convt_shape){size[2], size[3], size[1]};
+    else
+        *shape = (convt_shape){size[1], size[2], size[3]};
+    return OPTIONS_PARSED;
+}
+
+int fit_input(const char *where, convt_shape there, convt_shape *input)
+{
+    if (input->c > 0 && input->c != there.c)
+        return complain(EXIT_USAGE, where, "%lld channels, the model takes %lld",
+                        (long long)there.c, (long long)input->c);
+    if (input->h > 0 && (input->h != there.h || input->w != there.w))
+        return complain(EXIT_USAGE, where, "%lldx%lld, the model takes %lldx%lld",
+                        (long long)there.h, (long long)there.w, (long long)input->h,
+                        (long long)input->w);
+    *input = there;
+    return OPTIONS_PARSED;
+}
+
+static bool first_of(const convt_spec *spec)
+{
+    return spec->layers[0].data_format == CONVT_CHANNELS_FIRST;
+}
+
+convt_array output_array(const convt_spec *spec, convt_shape last, convt_dtype dtype, int64_t n)
+{
+    convt_array array = {.element = dtype == CONVT_FLOAT64 ? CONVT_ELEMENT_F64 : CONVT_ELEMENT_F32,
+                         .rank = spec->y_rank,
+                         .shape = {n}};
+    const bool first = first_of(spec);
+    const int64_t flat[] = {last.h * last.w * last.c},
+                  sizes[] = {first ? last.c : last.h, first ? last.h : last.w,
+                             first ? last.w : last.c};
+    const int64_t *size = spec->y_size[0] > 0 ? spec->y_size : spec->y_rank == 2 ? flat : sizes;
+    memcpy(array.shape + 1, size, (size_t)(spec->y_rank - 1) * sizeof *size);
+    return array;
+}
+
+convt_shape output_shape(const convt_spec *spec, convt_shape last)
+{
+    const int64_t *s = spec->y_size;
+    if (spec->y_rank != 4 || s[0] == 0) return last;
+    return first_of(spec) ? (convt_shape){s[1], s[2], s[0]} : (convt_shape){s[0], s[1], s[2]};
+}
+
+/* ---- layers ---------------------------------------------------------------------------------- */
+
 const char *activation_name(const convt_config *layer)
 {
     static const struct {
@@ -113,7 +178,8 @@ size_t model_parameter_bytes(const convt_config layers[], int count)
     int64_t channels = layers[0].input.c;
     size_t bytes = 0;
     for (int i = 0; i < count; i++) {
-        const int64_t numbers = layer_parameters(&layers[i], channels);
+        if (layers[i].input.c > 0) channels = layers[i].input.c; /* a Reshape */
+        const int64_t numbers = layers[i].fixed ? 0 : layer_parameters(&layers[i], channels);
         size_t more;
         if (numbers < 0 || __builtin_mul_overflow((size_t)numbers, element, &more) ||
             __builtin_add_overflow(bytes, more, &bytes))

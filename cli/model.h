@@ -22,6 +22,21 @@ int config_read(const char *path, convt_spec *spec);
 /* Reads the N,H,W,C of --input into max_batch and input. Returns as config_read does. */
 int input_read(const char *text, convt_config *cfg);
 
+/* One sample of an array as a model takes it or gives it: rank 2 is (n, units), rank 4 (n, h, w, c) in
+ * the order of data_format. Returns OPTIONS_PARSED, or 2 after the line. */
+int sample_shape(const char *where, const convt_array *array, int rank, bool channels_first,
+                 convt_shape *shape);
+
+/* The input that the model asks for must be the one that is there; sizes that it leaves open are
+ * taken from there. Returns the same. */
+int fit_input(const char *where, convt_shape there, convt_shape *input);
+
+/* The array that n samples of the last layer's output are, without data. */
+convt_array output_array(const convt_spec *spec, convt_shape last, convt_dtype dtype, int64_t n);
+
+/* The same as a picture: a Reshape at the end counts. */
+convt_shape output_shape(const convt_spec *spec, convt_shape last);
+
 /* Keras' name of a layer's activation. */
 const char *activation_name(const convt_config *layer);
 

@@ -3,7 +3,6 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "cli.h"
 #include "data.h"
@@ -17,9 +16,11 @@ typedef struct predict_options {
 
 static const option rows[] = {
     {"model", "MODEL", OPTION_TEXT, offsetof(predict_options, model),
-     "the model: .npz, or .json with a Keras config", 0, 0},
+     "the model: .keras, .npz, .safetensors, .onnx, or .json with a Keras config", 0, 0},
     {"in", "X.npy", OPTION_TEXT, offsetof(predict_options, in),
-     "its input, of rank 4 in the order that data_format names", 0, 0},
+     "its input, of rank 4 in the order that data_format names, or of rank 2 where a Dense comes "
+     "first",
+     0, 0},
     {"out", "Y.npy", OPTION_TEXT, offsetof(predict_options, out), "where the output goes", 0, 0},
     {"threads", "N", OPTION_INTEGER, offsetof(predict_options, threads),
      "threads to use (default: all)", 0, 4096},
@@ -29,31 +30,11 @@ static const options table = {
     "predict", "Runs a model on an array. The output has the model's dtype and data_format.", rows,
     LENGTH(rows)};
 
-/* x must be what the model takes; sizes that the model leaves open are x's. */
-static int fit_input(convt_spec *spec, const convt_array *x)
-{
-    bool first = spec->layers[0].data_format == CONVT_CHANNELS_FIRST;
-    convt_shape *input = &spec->layers[0].input;
-    if (x->rank != 4) return complain(EXIT_USAGE, "x", "rank %d, the layers take rank 4", x->rank);
-    convt_shape given = {x->shape[first ? 2 : 1], x->shape[first ? 3 : 2], x->shape[first ? 1 : 3]};
-    if (input->c > 0 && given.c != input->c)
-        return complain(EXIT_USAGE, "x", "%lld channels, the model takes %lld", (long long)given.c,
-                        (long long)input->c);
-    if (input->h > 0 && (given.h != input->h || given.w != input->w))
-        return complain(EXIT_USAGE, "x", "%lldx%lld, the model takes %lldx%lld", (long long)given.h,
-                        (long long)given.w, (long long)input->h, (long long)input->w);
-    *input = given;
-    return OPTIONS_PARSED;
-}
-
-static int write_output(predictor *p, const convt_array *x, const predict_options *opt)
+static int write_output(const convt_spec *spec, predictor *p, const convt_array *x,
+                        const predict_options *opt)
 {
     convt_error err = {0};
-    convt_shape s = p->output;
-    convt_array y = {.element = p->dtype == CONVT_FLOAT64 ? CONVT_ELEMENT_F64 : CONVT_ELEMENT_F32,
-                     .rank = 4};
-    const int64_t last[4] = {x->shape[0], s.h, s.w, s.c}, first[4] = {x->shape[0], s.c, s.h, s.w};
-    memcpy(y.shape, p->channels_first ? first : last, sizeof last);
+    convt_array y = output_array(spec, p->output, p->dtype, x->shape[0]);
     size_t size = (size_t)convt_array_count(&y) * element_size(y.element);
     y.data = malloc(size ? size : 1);
     char text[32];
@@ -72,7 +53,10 @@ static int predict(convt_spec *spec, convt_array *x, const predict_options *opt)
 {
     convt_error err = {0};
     predictor p = {0};
-    int code = fit_input(spec, x);
+    convt_shape given;
+    const bool first = spec->layers[0].data_format == CONVT_CHANNELS_FIRST;
+    int code = sample_shape("x", x, spec->x_rank, first, &given);
+    if (code == OPTIONS_PARSED) code = fit_input("x", given, &spec->layers[0].input);
     if (code == OPTIONS_PARSED) code = check_memory(spec->layers, spec->count);
     if (code != OPTIONS_PARSED) return code;
     if (convt_array_convert(x, spec->layers[0].dtype, &err) != CONVT_OK)
@@ -82,7 +66,7 @@ static int predict(convt_spec *spec, convt_array *x, const predict_options *opt)
     if (spec->weights.count > 0 && convt_spec_load_weights(spec, p.model, &err) != CONVT_OK)
         code = complain_config("--model", &err);
     else
-        code = write_output(&p, x, opt);
+        code = write_output(spec, &p, x, opt);
     predictor_close(&p);
     return code;
 }

@@ -67,6 +67,7 @@ int check_memory(const convt_config layers[], int count)
                 (long long)layer->filters, (long long)channels, i + 1, bytes_text(needed, bytes),
                 there);
         channels = output_channels(layer);
+        if (i + 1 < count && layers[i + 1].input.c > 0) channels = layers[i + 1].input.c;
     }
     double bytes = (double)convt_model_memory(layers, count, &err);
     if (bytes > machine)
@@ -117,7 +118,8 @@ convt_status predictor_copy_weights(predictor *p, const convt_model *model, conv
         convt_parameter rows[2];
         convt_layer *to = convt_model_layer(p->model, i);
         int count = convt_layer_parameters(convt_model_layer(model, i), rows);
-        convt_status status = convt_layer_set_kernel(to, convt_read(rows[0].value));
+        convt_status status = CONVT_OK; /* a fixed layer has no parameters */
+        if (count > 0) status = convt_layer_set_kernel(to, convt_read(rows[0].value));
         if (!status && count > 1) status = convt_layer_set_bias(to, convt_read(rows[1].value));
         if (status) {
             *err = *convt_layer_error(to);

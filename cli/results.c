@@ -121,6 +121,7 @@ static convt_status gallery_draw(gallery *g, const job *j, convt_error *err)
     convt_status status =
         predictor_open(&p, j->saved, j->layer_count, (int)j->opt->threads.integer, err);
     void *x = status ? NULL : malloc(sample_bytes(&p) * PAIRS);
+    if (!status) p.output = output_shape(&j->spec, p.output);
     if (!status) status = x ? predictor_copy_weights(&p, j->model, err) : CONVT_NO_MEMORY;
     if (!status) status = draw_pairs(j, &p, g, x, err);
     if (!status && !j->supervised) status = draw_codes(j, &p, g, x, err);
@@ -260,10 +261,22 @@ static convt_status write_report(job *j, const gallery *g, const char *notice, c
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
+/* Keras may have no words for a model: it gets no .keras file then. */
+static convt_status write_model(job *j, char *const path[], convt_error *err)
+{
+    convt_error ignored;
+    convt_status status = convt_spec_take_weights(&j->spec, j->model, err);
+    if (!status) status = convt_spec_save(path[RUN_MODEL], &j->spec, err);
+    if (status || !convt_format_is_built(CONVT_FORMAT_KERAS)) return status;
+    status = convt_spec_save(path[RUN_KERAS], &j->spec, &ignored);
+    if (status && status != CONVT_INVALID_ARGUMENT) *err = ignored;
+    return status == CONVT_INVALID_ARGUMENT ? CONVT_OK : status;
+}
+
 static convt_status write_all(job *j, const gallery *g, const char *notice, char *const path[],
                               convt_error *err)
 {
-    convt_status status = convt_model_save(path[RUN_MODEL], j->model, j->saved, err);
+    convt_status status = write_model(j, path, err);
     if (!status && !j->supervised) status = convt_npy_write(path[RUN_CODES], &j->code_values, err);
     if (!status && g) status = write_samples(g, path[RUN_SAMPLES], err);
     if (!status) status = write_report(j, g, notice, path[RUN_REPORT], err);

@@ -36,9 +36,10 @@ static convt_status no_memory(convt_error *err)
 const char *run_file_name(run_file file)
 {
     static const char *const names[] = {
-        [RUN_HISTORY] = "history.csv", [RUN_MODEL] = "model.npz",
-        [RUN_CODES] = "codes.npy",     [RUN_SAMPLES] = "samples.png",
-        [RUN_REPORT] = "report.html",  [RUN_CHECKPOINT] = "checkpoint.npz"};
+        [RUN_HISTORY] = "history.csv",      [RUN_MODEL] = "model.npz",
+        [RUN_KERAS] = "model.keras",        [RUN_CODES] = "codes.npy",
+        [RUN_SAMPLES] = "samples.png",      [RUN_REPORT] = "report.html",
+        [RUN_CHECKPOINT] = "checkpoint.npz"};
     return names[file];
 }
 

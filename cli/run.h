@@ -18,6 +18,7 @@
 typedef enum run_file {
     RUN_HISTORY,
     RUN_MODEL,
+    RUN_KERAS, /* where Keras has words for the model, and the build for its files */
     RUN_CODES,
     RUN_SAMPLES,
     RUN_REPORT,

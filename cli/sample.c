@@ -51,12 +51,11 @@ static int fit_codes(sampler *s)
 {
     const convt_array *codes = &s->codes;
     convt_error err = {0};
-    if (codes->rank != 4 || codes->shape[0] < 1 || !s->spec.layers)
+    if (codes->rank != s->spec.x_rank || codes->shape[0] < 1)
         return complain(EXIT_FAILED, "--run", "codes.npy has rank %d and %lld codes", codes->rank,
                         (long long)codes->shape[0]);
-    bool first = s->spec.layers[0].data_format == CONVT_CHANNELS_FIRST;
-    s->spec.layers[0].input = (convt_shape){
-        codes->shape[first ? 2 : 1], codes->shape[first ? 3 : 2], codes->shape[first ? 1 : 3]};
+    sample_shape("--run", codes, codes->rank, s->spec.layers[0].data_format == CONVT_CHANNELS_FIRST,
+                 &s->spec.layers[0].input);
     if (convt_array_convert(&s->codes, s->spec.layers[0].dtype, &err) != CONVT_OK)
         return complain_data("--run", &err);
     return OPTIONS_PARSED;
@@ -84,6 +83,7 @@ static int open_run(sampler *s)
                        &err) != CONVT_OK ||
         convt_spec_load_weights(&s->spec, s->predictor.model, &err) != CONVT_OK)
         return complain_config("--run", &err);
+    s->predictor.output = output_shape(&s->spec, s->predictor.output);
     if (!drawable(s->predictor.output))
         return complain(EXIT_FAILED, "--run", "its outputs of %lldx%lldx%lld are no pictures",
                         (long long)s->predictor.output.h, (long long)s->predictor.output.w,

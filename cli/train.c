@@ -25,9 +25,9 @@ static const option rows[] = {
     ROW("x", "X.npy", OPTION_TEXT, x, "train from x to y instead: the inputs", 0, 0),
     ROW("y", "Y.npy", OPTION_TEXT, y, "the targets of x", 0, 0),
     ROW("model", "MODEL", OPTION_TEXT, model,
-        "the layers, and weights to start from where it has any: .npz, or .json with a Keras "
-        "config (default: a decoder that "
-        "fits the images)",
+        "the layers, and weights to start from where it has any: .keras, .npz, .safetensors, "
+        ".onnx, or "
+        ".json with a Keras config (default: a decoder that fits the images)",
         0, 0),
     ROW("out", "DIR", OPTION_TEXT, out, "where the results go (default convt-run)", 0, 0),
     ROW("epochs", "E", OPTION_INTEGER, epochs, "passes over the data (default 60; 10 with --x)", 1,
@@ -67,7 +67,7 @@ static const options table = {
     "Trains a decoder on images. Every image gets a code, a few numbers that are learned together "
     "with the decoder that turns\n"
     "them back into the image. With --x and --y, trains a model from x to y. DIR gets history.csv, "
-    "model.npz, codes.npy,\n"
+    "model.npz, model.keras, codes.npy,\n"
     "samples.png, report.html and checkpoint.npz. Ctrl-C stops and saves what there is.",
     rows, LENGTH(rows)};
 

@@ -2,16 +2,12 @@
  * The command `convt layer` against Keras: every refusal of tests/keras/refusals.json, and every
  * layer of tests/keras/cases, or of the folder that the first argument names, from file to file.
  */
-#define _XOPEN_SOURCE 700
-#include <fcntl.h>
 #include <math.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "support/close.h"
+#include "support/command.h"
 #include "support/keras_case.h"
 #include "support/scratch.h"
 #include "support/values.h"
@@ -19,42 +15,27 @@
 static const char *folder = CONVT_SOURCE_DIR "/tests/keras/cases";
 static bool stored = true;
 
-extern char **environ;
-
 static void write_text(const char *name, const char *text)
 {
     scratch_write(name, text, strlen(text));
 }
 
-/* Runs `convt layer` on config.json and in.npz of the scratch folder; stderr goes to the file err.
- * The exit code, or -1. */
+/* Runs `convt layer` on config.json and in.npz of the scratch folder. */
 static int run_layer(bool sgd, const char *steps)
 {
-    const char *argv[] = {CONVT_COMMAND,
-                          "layer",
-                          "--config",
-                          scratch("config.json"),
-                          "--in",
-                          scratch("in.npz"),
-                          "--out",
-                          scratch("out.npz"),
-                          sgd ? "--sgd" : NULL,
-                          scratch("sgd.json"),
-                          "--steps",
-                          steps,
-                          NULL};
-    posix_spawn_file_actions_t actions;
-    pid_t pid;
-    int status;
-    assert_int_equal(posix_spawn_file_actions_init(&actions), 0);
-    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, scratch("err"),
-                                     O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    assert_int_equal(
-        posix_spawn(&pid, CONVT_COMMAND, &actions, NULL, (char *const *)(uintptr_t)argv, environ),
-        0);
-    assert_int_equal(posix_spawn_file_actions_destroy(&actions), 0);
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    const char *arguments[] = {"layer",
+                               "--config",
+                               scratch("config.json"),
+                               "--in",
+                               scratch("in.npz"),
+                               "--out",
+                               scratch("out.npz"),
+                               sgd ? "--sgd" : NULL,
+                               scratch("sgd.json"),
+                               "--steps",
+                               steps,
+                               NULL};
+    return command_run(arguments);
 }
 
 /* ---- refusals -------------------------------------------------------------------------------- */
