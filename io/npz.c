@@ -85,6 +85,13 @@ convt_status convt_npz_read(const char *path, const char *text_name, convt_archi
     return status;
 }
 
+convt_status convt_npz_decode(const void *data, size_t size, const char *name,
+                              const char *text_name, convt_archive *archive, convt_error *err)
+{
+    const convti_input input = convti_input_of_memory(name, data, size);
+    return convti_npz_read(&input, text_name, archive, err);
+}
+
 /* The index of the array to read, or -1; *arrays counts them all. */
 static int64_t choose(const convti_zip *zip, const char *const names[], int *arrays)
 {
@@ -200,4 +207,26 @@ convt_status convt_npz_write(const char *path, const convt_array arrays[], int c
     }
     free(c.headers);
     return convti_output_close(&out, status, err);
+}
+
+static convt_status encode(content *c, const char *name, void **data, size_t *size,
+                           convt_error *err)
+{
+    convti_zip_writer writer;
+    *data = NULL;
+    *size = 0;
+    convt_status status = prepare(c, name, err);
+    if (status) return status;
+    status = convti_zip_create(&writer, name, err);
+    if (!status) status = add_all(&writer, c, err);
+    status = convti_zip_finish(&writer, status, data, size, err);
+    free(c->headers);
+    return status;
+}
+
+convt_status convt_npz_encode(const convt_array arrays[], int count, const char *text_name,
+                              const char *text, void **data, size_t *size, convt_error *err)
+{
+    content c = {arrays, count, text_name, text, NULL};
+    return encode(&c, ".npz", data, size, err);
 }
