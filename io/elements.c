@@ -150,3 +150,8 @@ convt_status convti_elements_convert(const convti_source *source, convt_array *a
                           (type.kind != CONVTI_UNSIGNED || type.width == 1);
     return as_it_is ? CONVT_OK : widen(source, array, count, type, err);
 }
+
+void convti_elements_to_little(void *data, size_t size, size_t width)
+{
+    if (!NATIVE_IS_LITTLE) swap_bytes(data, (int64_t)(size / width), (int)width);
+}

@@ -38,4 +38,7 @@ size_t convti_array_bytes(const convt_array *array);
 convt_status convti_elements_convert(const convti_source *source, convt_array *array, int64_t count,
                                      convti_type type, bool little, convt_error *err);
 
+/* Bytes of this machine's elements in little-endian order, and back. */
+void convti_elements_to_little(void *data, size_t size, size_t width);
+
 #endif

@@ -9,6 +9,7 @@
 #include <convt/io.h>
 
 #include "npz.h"
+#include "package.h"
 #include "support/scratch.h"
 
 static float ramp[512];
@@ -205,6 +206,60 @@ static void memory_holds_what_a_file_holds(void **state)
                      CONVT_INVALID_ARGUMENT);
     assert_null(encoded);
     scratch_clear();
+}
+
+/* Written by numpy 2.4.6 (tests/keras/files.py): a ramp of every type, both endiannesses and orders,
+ * every header version; deflated, with zip64's fields of sizes. */
+static void files_of_numpy_are_read(void **state)
+{
+    (void)state;
+    convt_archive archive;
+    convt_error err = {CONVT_OK, "", ""};
+    if (convt_npz_read(CONVT_SOURCE_DIR "/tests/data/files/numpy.npz", NULL, &archive, &err))
+        fail_msg("%s: %s", err.field, err.message);
+    assert_int_equal(archive.count, 24);
+    for (int i = 0; i < archive.count; i++) {
+        convt_array *array = &archive.arrays[i];
+        const bool truth = strncmp(array->name, "ramp/b1", 7) == 0;
+        assert_int_equal(array->rank, 2);
+        assert_int_equal(array->shape[0], 2);
+        assert_int_equal(array->shape[1], 3);
+        assert_int_equal(convt_array_convert(array, CONVT_FLOAT64, &err), CONVT_OK);
+        for (int k = 0; k < 6; k++)
+            assert_close(((double *)array->data)[k], truth ? k != 0 : k, 0, 0);
+    }
+    convt_archive_free(&archive);
+}
+
+/* ---- packages -------------------------------------------------------------------------------- */
+
+static void packages_come_back(void **state)
+{
+    (void)state;
+    convt_error err = {CONVT_OK, "", ""};
+    const convti_items none = {.count = 0};
+    for (int with_config = 0; with_config < 2; with_config++) {
+        convt_array arrays[2] = {two[0], two[1]};
+        convti_package back, package = {.config = with_config ? json_loads(config, 0, NULL) : NULL,
+                                        .weights = {.arrays = arrays, .count = 2}};
+        convti_bytes bytes;
+        assert_int_equal(convti_npz_package_write(&package, "x", &bytes, &err), CONVT_OK);
+        const convti_input input = convti_input_of_memory("m", bytes.data, bytes.size);
+        assert_int_equal(convti_format_recognize(&input), CONVT_FORMAT_NPZ);
+        assert_int_equal(convti_npz_package_read(&input, &none, &back, &err), CONVT_OK);
+        assert_true(with_config ? json_equal(back.config, package.config) : !back.config);
+        assert_int_equal(back.weights.count, 2);
+        assert_string_equal(back.weights.arrays[1].name, "up1/bias");
+        convti_package_free(&back);
+        const convt_status status = convti_npz_package_read(&input, NULL, &back, &err);
+        if (with_config)
+            assert_int_equal(status, CONVT_OK);
+        else
+            assert_refused(status, &err, CONVT_BAD_FORMAT, "m", "has no member config.json");
+        convti_package_free(&back);
+        json_decref(package.config);
+        free(bytes.data);
+    }
 }
 
 /* ---- one of many ----------------------------------------------------------------------------- */
@@ -486,6 +541,8 @@ int main(void)
         cmocka_unit_test(equal_content_gives_equal_files),
         cmocka_unit_test(deflated_members_are_read),
         cmocka_unit_test(memory_holds_what_a_file_holds),
+        cmocka_unit_test(files_of_numpy_are_read),
+        cmocka_unit_test(packages_come_back),
         cmocka_unit_test(one_array_is_chosen_by_name),
         cmocka_unit_test(an_array_of_another_size_is_refused),
         cmocka_unit_test(a_directory_that_lies_about_sizes_is_refused),
