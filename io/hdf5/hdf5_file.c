@@ -308,6 +308,7 @@ typedef struct dataset {
     hid_t as;         /* the type in memory */
     uint64_t count;   /* elements */
     uint64_t in_file; /* bytes, unpacked */
+    bool chunked;
 } dataset;
 
 static void close_dataset(dataset *d)
@@ -323,26 +324,39 @@ static convt_status refuse(const dataset *d, const char *what, convt_error *err)
     return convti_fail(err, CONVT_BAD_FORMAT, d->h5->name, "%s%s %s", d->h5->label, d->path, what);
 }
 
-/* Bytes elsewhere than in this file, and filters that HDF5 would load a library for. */
-static convt_status check_layout(const dataset *d, convt_error *err)
+/* The filters that are taken, in the order in which h5py applies them. Others HDF5 would load a
+ * library for, and gzip within gzip would unpack to its square. */
+static convt_status check_filters(dataset *d, convt_error *err)
 {
-    if (H5Pget_external_count(d->layout) != 0) return refuse(d, "lies in another file", err);
-    if (H5Pget_layout(d->layout) > H5D_CHUNKED || H5Pget_layout(d->layout) < 0)
-        return refuse(d, "is a virtual dataset, which is not followed", err);
+    static const H5Z_filter_t taken[] = {H5Z_FILTER_SHUFFLE, H5Z_FILTER_DEFLATE,
+                                         H5Z_FILTER_FLETCHER32};
+    enum { TAKEN = sizeof taken / sizeof *taken };
     const int filters = H5Pget_nfilters(d->layout);
-    for (int i = 0; i < filters; i++) {
-        char what[64];
+    int next = 0;
+    for (int i = 0; i < filters; i++, next++) {
+        char what[96];
         unsigned flags;
         size_t values = 0;
         const H5Z_filter_t filter =
             H5Pget_filter2(d->layout, (unsigned)i, &flags, &values, NULL, 0, NULL, NULL);
-        if (filter == H5Z_FILTER_DEFLATE || filter == H5Z_FILTER_SHUFFLE ||
-            filter == H5Z_FILTER_FLETCHER32)
-            continue;
-        snprintf(what, sizeof what, "is packed by filter %d, not gzip", (int)filter);
+        while (next < TAKEN && taken[next] != filter) next++;
+        if (next < TAKEN) continue;
+        snprintf(what, sizeof what,
+                 "is packed by filter %d: only shuffle, gzip and fletcher32 are read", (int)filter);
         return refuse(d, what, err);
     }
     return CONVT_OK;
+}
+
+/* Bytes must be in this file. */
+static convt_status check_layout(dataset *d, convt_error *err)
+{
+    const H5D_layout_t layout = H5Pget_layout(d->layout);
+    if (H5Pget_external_count(d->layout) != 0) return refuse(d, "lies in another file", err);
+    if (layout < H5D_COMPACT || layout > H5D_CHUNKED)
+        return refuse(d, "is a virtual dataset, which is not followed", err);
+    d->chunked = layout == H5D_CHUNKED;
+    return check_filters(d, err);
 }
 
 static convt_status check_type(dataset *d, convt_error *err)
@@ -386,24 +400,28 @@ static uint64_t chunk_size(const dataset *d)
     return rank < 0 ? UINT64_MAX : bytes;
 }
 
+static convt_status too_large(const dataset *d, convt_error *err)
+{
+    char what[96];
+    snprintf(what, sizeof what, "makes more numbers than %s%llu bytes can hold",
+             d->chunked ? "256 times the file's " : "the file's ",
+             (unsigned long long)d->h5->input->size);
+    return refuse(d, what, err);
+}
+
 /* Datasets may share their bytes, so they count together. */
 static convt_status check_size(dataset *d, convt_error *err)
 {
-    char what[96];
     convti_hdf5 *h5 = d->h5;
-    const bool packed = H5Pget_layout(d->layout) == H5D_CHUNKED;
-    uint64_t *left = packed ? &h5->packed : &h5->plain;
-    const uint64_t chunk = packed ? chunk_size(d) : 0,
-                   needed = d->in_file > chunk ? d->in_file : chunk;
-    if (!packed && H5Dget_storage_size(d->id) < d->in_file)
+    uint64_t *left = d->chunked ? &h5->packed : &h5->plain;
+    const uint64_t chunk = d->chunked ? chunk_size(d) : 0;
+    if (!d->chunked && H5Dget_storage_size(d->id) < d->in_file)
         return refuse(d, "has a shape, but not the numbers", err);
-    if (needed > *left) {
-        snprintf(what, sizeof what, "makes more numbers than %s%llu bytes hold",
-                 packed ? "256 times the file's " : "the file's ",
-                 (unsigned long long)h5->input->size);
-        return refuse(d, what, err);
-    }
+    if (d->in_file > *left || chunk > *left) return too_large(d, err);
     *left -= d->in_file;
+    if (d->chunked && d->count > 0 && H5Pget_nfilters(d->layout) > 0 &&
+        !convti_hdf5_chunks_fit(d->id, d->layout, d->space, chunk, h5->input->size))
+        return refuse(d, "has chunks that do not unpack to their size", err);
     return CONVT_OK;
 }
 

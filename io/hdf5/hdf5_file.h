@@ -44,6 +44,11 @@ convt_status convti_hdf5_count(convti_hdf5 *h5, const char *path, uint64_t *coun
 convt_status convti_hdf5_read(convti_hdf5 *h5, const char *path, convt_array *array,
                               convt_error *err);
 
+/* False where a chunk of a dataset with elements, packed by gzip, unpacks to more than `most` bytes
+ * (chunks.c). */
+bool convti_hdf5_chunks_fit(hid_t dataset, hid_t layout, hid_t space, uint64_t most,
+                            uint64_t file_size);
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 convt_status convti_hdf5_create(convti_hdf5 *h5, const char *name, convt_error *err);
