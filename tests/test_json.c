@@ -1125,7 +1125,7 @@ static convt_initializer pick_initializer(uint64_t *state, int rank)
     convt_initializer init = {.kind = CONVT_DEFAULT_INITIALIZER};
     if (pick(state, 0, 9) == 0) return init;
     do init.kind = (convt_initializer_kind)pick_kind(state, CONVTI_INITIALIZERS);
-    while (init.kind == CONVT_ORTHOGONAL && rank == 1);
+    while (convti_initializer_check(&(convt_initializer){.kind = init.kind}, rank, "", NULL));
     const convti_initializer_arguments *row = convti_initializer_arguments_of(init.kind);
     init.value = pick_number(state, row->value.set, -2, 0);
     init.mean = pick_number(state, row->mean.set, -2, 0);
