@@ -28,11 +28,14 @@ static bool fits(const unsigned char *packed, size_t size, uint64_t most)
 static bool chunk_fits(hid_t dataset, const hsize_t at[], uint64_t most, uint64_t file_size)
 {
     hsize_t size = 0;
-    uint32_t skipped = 0;
-    if (H5Dget_chunk_storage_size(dataset, at, &size) < 0 || size > file_size) return false;
-    if (size == 0) return true;
+    haddr_t place = HADDR_UNDEF;
+    unsigned skipped;
+    uint32_t again;
+    if (H5Dget_chunk_info_by_coord(dataset, at, &skipped, &place, &size) < 0) return false;
+    if (place == HADDR_UNDEF || size == 0) return true;
+    if (size > file_size) return false;
     unsigned char *packed = malloc((size_t)size);
-    const bool fit = packed && H5Dread_chunk(dataset, H5P_DEFAULT, at, &skipped, packed) >= 0 &&
+    const bool fit = packed && H5Dread_chunk(dataset, H5P_DEFAULT, at, &again, packed) >= 0 &&
                      fits(packed, (size_t)size, most);
     free(packed);
     return fit;

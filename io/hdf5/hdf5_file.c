@@ -12,6 +12,7 @@
 /* HDF5 is one for the whole process, its error reports and, in most builds, its data without locks
  * of its own. */
 static pthread_mutex_t library = PTHREAD_MUTEX_INITIALIZER;
+static bool is_quiet_at_exit;
 
 /* ---- errors ---------------------------------------------------------------------------------- */
 
@@ -37,12 +38,24 @@ static herr_t take_first(unsigned depth, const H5E_error2_t *error, void *text)
     return 0;
 }
 
+static void be_quiet(void)
+{
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+}
+
+/* Where a file is broken HDF5 may lose memory, and says at exit that it cannot close itself. */
+static void be_quiet_at_exit(void)
+{
+    if (!is_quiet_at_exit) is_quiet_at_exit = atexit(be_quiet) == 0;
+}
+
 static convt_status hdf5_failed(convti_hdf5 *h5, const char *path, const char *what,
                                 convt_error *err)
 {
     char text[120] = "HDF5 says no reason";
     if (h5->failure.status == CONVT_FILE_FAILED)
         return convti_fail(err, CONVT_FILE_FAILED, h5->name, "%s", h5->failure.message);
+    be_quiet_at_exit();
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_first, text);
     H5Eclear2(H5E_DEFAULT);
     convti_make_printable(text);
