@@ -1,18 +1,20 @@
 /*
  * .npz: a zip archive of .npy members, as numpy writes them. Members are read in pieces: neither
  * the sizes of the archive's directory nor the shapes of the arrays are believed before that
- * many bytes have arrived.
+ * many bytes have arrived. A model is an archive with config.json, its Keras JSON, inside.
  */
 #include "npz.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "json.h"
 #include "npy.h"
+#include "package.h"
 #include "status.h"
 #include "zip_archive.h"
 
-static const char suffix[] = ".npy";
+static const char suffix[] = ".npy", config_member[] = "config.json";
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
@@ -83,6 +85,13 @@ convt_status convt_npz_read(const char *path, const char *text_name, convt_archi
     if (!status) status = convti_npz_read(&input, text_name, archive, err);
     convti_input_close(&input);
     return status;
+}
+
+convt_status convt_npz_decode(const void *data, size_t size, const char *name,
+                              const char *text_name, convt_archive *archive, convt_error *err)
+{
+    const convti_input input = convti_input_of_memory(name, data, size);
+    return convti_npz_read(&input, text_name, archive, err);
 }
 
 /* The index of the array to read, or -1; *arrays counts them all. */
@@ -200,4 +209,61 @@ convt_status convt_npz_write(const char *path, const convt_array arrays[], int c
     }
     free(c.headers);
     return convti_output_close(&out, status, err);
+}
+
+static convt_status encode(content *c, const char *name, void **data, size_t *size,
+                           convt_error *err)
+{
+    convti_zip_writer writer;
+    *data = NULL;
+    *size = 0;
+    convt_status status = prepare(c, name, err);
+    if (status) return status;
+    status = convti_zip_create(&writer, name, err);
+    if (!status) status = add_all(&writer, c, err);
+    status = convti_zip_finish(&writer, status, data, size, err);
+    free(c->headers);
+    return status;
+}
+
+convt_status convt_npz_encode(const convt_array arrays[], int count, const char *text_name,
+                              const char *text, void **data, size_t *size, convt_error *err)
+{
+    content c = {arrays, count, text_name, text, NULL};
+    return encode(&c, ".npz", data, size, err);
+}
+
+/* ---- packages -------------------------------------------------------------------------------- */
+
+convt_status convti_npz_package_read(const convti_input *input, const convti_items *layers,
+                                     convti_package *package, convt_error *err)
+{
+    convt_archive archive;
+    *package = (convti_package){0};
+    convt_status status = convti_npz_read(input, config_member, &archive, err);
+    if (status) return status;
+    if (archive.text)
+        package->config = convti_json_parse(archive.text, input->name, err);
+    else if (!layers)
+        convti_fail(err, CONVT_BAD_FORMAT, input->name, "has no member %s", config_member);
+    if (!package->config && (archive.text || !layers)) {
+        convt_archive_free(&archive);
+        return CONVT_BAD_FORMAT;
+    }
+    free(archive.text);
+    archive.text = NULL;
+    package->weights = archive;
+    return CONVT_OK;
+}
+
+convt_status convti_npz_package_write(const convti_package *package, const char *name,
+                                      convti_bytes *bytes, convt_error *err)
+{
+    char *text = package->config ? convti_json_text(package->config) : NULL;
+    if (package->config && !text)
+        return convti_fail(err, CONVT_NO_MEMORY, name, "needs memory that is not to be had");
+    content c = {package->weights.arrays, package->weights.count, config_member, text, NULL};
+    const convt_status status = encode(&c, name, &bytes->data, &bytes->size, err);
+    free(text);
+    return status;
 }

@@ -33,12 +33,20 @@ static convt_status zip_failed_with(convt_error *err, const char *name, const ch
 
 /* ---- what libzip reads ----------------------------------------------------------------------- */
 
+static zip_int64_t failed(convti_zip *zip, int code, int system)
+{
+    zip->error[0] = code;
+    zip->error[1] = system;
+    return -1;
+}
+
 static zip_int64_t read_input(convti_zip *zip, void *data, zip_uint64_t size)
 {
     const uint64_t there = zip->input->size > zip->next ? zip->input->size - zip->next : 0;
     const size_t count = (size_t)(size < there ? size : there);
     convt_error ignored;
-    if (convti_input_read(zip->input, zip->next, data, count, &ignored)) return -1;
+    const convt_status status = convti_input_read(zip->input, zip->next, data, count, &ignored);
+    if (status) return failed(zip, status == CONVT_FILE_FAILED ? ZIP_ER_READ : ZIP_ER_EOF, errno);
     zip->last = zip->next;
     zip->next += count;
     return (zip_int64_t)count;
@@ -48,8 +56,9 @@ static zip_int64_t seek_input(convti_zip *zip, void *data, zip_uint64_t size)
 {
     const zip_int64_t place =
         zip_source_seek_compute_offset(zip->next, zip->input->size, data, size, NULL);
-    if (place >= 0) zip->next = (uint64_t)place;
-    return place >= 0 ? 0 : -1;
+    if (place < 0) return failed(zip, ZIP_ER_EOF, 0);
+    zip->next = (uint64_t)place;
+    return 0;
 }
 
 static zip_int64_t describe_input(const convti_zip *zip, zip_stat_t *stat)
@@ -60,12 +69,11 @@ static zip_int64_t describe_input(const convti_zip *zip, zip_stat_t *stat)
     return sizeof *stat;
 }
 
-/* The one error that there is: what errno says where a file is read. */
-static zip_int64_t explain_read(void *data, zip_uint64_t size)
+static zip_int64_t explain(int code, int system, void *data, zip_uint64_t size)
 {
     zip_error_t error;
     zip_error_init(&error);
-    zip_error_set(&error, ZIP_ER_READ, errno);
+    zip_error_set(&error, code, system);
     const zip_int64_t told = zip_error_to_data(&error, data, size);
     zip_error_fini(&error);
     return told;
@@ -86,7 +94,7 @@ static zip_int64_t serve_input(void *handle, void *data, zip_uint64_t size,
     case ZIP_SOURCE_SEEK: return seek_input(zip, data, size);
     case ZIP_SOURCE_TELL: return (zip_int64_t)zip->next;
     case ZIP_SOURCE_STAT: return describe_input(zip, data);
-    case ZIP_SOURCE_ERROR: return explain_read(data, size);
+    case ZIP_SOURCE_ERROR: return explain(zip->error[0], zip->error[1], data, size);
     default: return 0; /* nothing to close or free; no, an empty file is no archive */
     }
 }
@@ -323,16 +331,6 @@ static zip_int64_t seek_memory(convti_zip_writer *writer, void *data, zip_uint64
     return place >= 0 ? 0 : -1;
 }
 
-static zip_int64_t explain_write(void *data, zip_uint64_t size)
-{
-    zip_error_t error;
-    zip_error_init(&error);
-    zip_error_set(&error, ZIP_ER_MEMORY, 0);
-    const zip_int64_t told = zip_error_to_data(&error, data, size);
-    zip_error_fini(&error);
-    return told;
-}
-
 /* An archive that is not there yet: only what writing one needs. */
 static zip_int64_t serve_memory(void *handle, void *data, zip_uint64_t size,
                                 zip_source_cmd_t command)
@@ -344,7 +342,7 @@ static zip_int64_t serve_memory(void *handle, void *data, zip_uint64_t size,
     case ZIP_SOURCE_WRITE: return write_memory(writer, data, size);
     case ZIP_SOURCE_SEEK_WRITE: return seek_memory(writer, data, size);
     case ZIP_SOURCE_TELL_WRITE: return (zip_int64_t)writer->next;
-    case ZIP_SOURCE_ERROR: return explain_write(data, size);
+    case ZIP_SOURCE_ERROR: return explain(ZIP_ER_MEMORY, 0, data, size);
     default: return 0;
     }
 }

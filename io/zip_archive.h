@@ -20,6 +20,7 @@ typedef struct convti_zip {
     zip_t *archive;
     const convti_input *input; /* the caller's */
     uint64_t next, last;       /* where libzip reads next, where it read last */
+    int error[2];              /* of libzip and of the system: why it could not */
     uint64_t left;             /* bytes that members may still unpack to */
 } convti_zip;
 
