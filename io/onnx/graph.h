@@ -81,6 +81,21 @@ int convti_onnx_tensor_reals(const convti_onnx_tensor *tensor, double values[], 
 void convti_onnx_tensor_copy(const convti_onnx_tensor *tensor, const int axes[], double scale,
                              convt_dtype dtype, void *data);
 
+/* Where shapes that exporters compute have the batch. */
+#define CONVTI_ONNX_BATCH INT64_MIN
+
+/* A value whose sizes are known. */
+typedef struct convti_onnx_sizes {
+    convti_wire value;
+    int rank;
+    const int64_t *size; /* 0: not known; [0] is the batch in any case */
+} convti_onnx_sizes;
+
+/* At most 8 integers that are stored, or computed from stored ones and the shape of a value; how many
+ * there are, -1 where they are neither. */
+int convti_onnx_compute(const convti_onnx_graph *graph, const convti_onnx_sizes *known,
+                        convti_wire name, int64_t values[8]);
+
 /* FLOAT, DOUBLE, FLOAT16, BFLOAT16. */
 bool convti_onnx_is_real(uint64_t type);
 

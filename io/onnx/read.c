@@ -149,46 +149,16 @@ convt_status convti_onnx_weight_input(convti_onnx_reader *r, int input, const ch
     return CONVT_OK;
 }
 
-/* Shapes that exporters compute: pieces one behind the other; the batch of any tensor is 0. */
-static int computed_integers(const convti_onnx_reader *r, convti_wire name, int64_t values[8],
-                             int depth)
-{
-    const convti_onnx_tensor *tensor = convti_onnx_constant(&r->graph, name);
-    const convti_onnx_node *node = convti_onnx_node_of(&r->graph, name);
-    if (tensor) return convti_onnx_tensor_integers(tensor, values, 8);
-    if (!node || depth == 0 || node->inputs > CONVTI_ONNX_INPUTS) return -1;
-    if (convti_wire_is(node->op, "Unsqueeze") || convti_wire_is(node->op, "Cast"))
-        return computed_integers(r, node->input[0], values, depth - 1);
-    if (convti_wire_is(node->op, "Gather")) {
-        const convti_onnx_node *shape = convti_onnx_node_of(&r->graph, node->input[0]);
-        const convti_onnx_tensor *index = convti_onnx_constant(&r->graph, node->input[1]);
-        if (!shape || !convti_wire_is(shape->op, "Shape") || !index ||
-            convti_onnx_tensor_integers(index, values, 8) != 1 || values[0] != 0)
-            return -1;
-        return 1;
-    }
-    if (!convti_wire_is(node->op, "Concat")) return -1;
-    int count = 0;
-    for (int i = 0; i < node->inputs; i++) {
-        int64_t piece[8];
-        const int size = computed_integers(r, node->input[i], piece, depth - 1);
-        if (size < 0 || size > 8 - count) return -1;
-        memcpy(values + count, piece, (size_t)size * sizeof *piece);
-        count += size;
-    }
-    return count;
-}
-
 convt_status convti_onnx_get_integers(convti_onnx_reader *r, const char *name, int input,
                                       int64_t values[8], int *count)
 {
-    enum { DEPTH = 6 };
+    const convti_onnx_sizes known = {r->value, r->rank, r->size};
     *count = convti_onnx_integers(r->node, name, values, 8);
     if (*count >= 0 || input == 0 || !convti_onnx_has_input(r, input))
         return *count <= 8 ? CONVT_OK : convti_onnx_refuse_node(r, "has a long %s", name);
-    *count = computed_integers(r, r->node->input[input], values, DEPTH);
+    *count = convti_onnx_compute(&r->graph, &known, r->node->input[input], values);
     if (*count >= 0 && *count <= 8) return CONVT_OK;
-    return convti_onnx_refuse_node(r, "has %s that are not stored as integers in the file", name);
+    return convti_onnx_refuse_node(r, "has %s that do not follow from the file", name);
 }
 
 /* ---- the value ------------------------------------------------------------------------------- */

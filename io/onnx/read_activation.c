@@ -144,10 +144,26 @@ static convt_status read_rows(convti_onnx_reader *r)
     return add_plain(r, logarithm ? CONVT_LOG_SOFTMAX : CONVT_SOFTMAX);
 }
 
+static convt_status refuse_approximate(const convti_onnx_reader *r)
+{
+    return convti_onnx_refuse_node(
+        r, "is the approximate form of gelu, which a Keras layer cannot name");
+}
+
+/* An operator from opset 20 on. */
+static convt_status read_gelu(convti_onnx_reader *r)
+{
+    const convti_wire approximate = convti_onnx_string(r->node, "approximate");
+    return convti_wire_size(approximate) == 0 || convti_wire_is(approximate, "none")
+               ? add_plain(r, CONVT_GELU)
+               : refuse_approximate(r);
+}
+
 static const struct special {
     const char *op;
     convti_onnx_read_node *read;
-} specials[] = {{"Clip", read_clip}, {"Softmax", read_rows}, {"LogSoftmax", read_rows}};
+} specials[] = {
+    {"Clip", read_clip}, {"Gelu", read_gelu}, {"Softmax", read_rows}, {"LogSoftmax", read_rows}};
 
 static const struct special *find_special(const convti_onnx_node *node)
 {
@@ -233,15 +249,6 @@ static bool find_recipe(match *m)
     return within;
 }
 
-/* gelu's other form stands in a layer's config as an argument alone. */
-static convt_status add_recipe(convti_onnx_reader *r, const convti_onnx_recipe *recipe)
-{
-    if (recipe->approximate > 0)
-        return convti_onnx_refuse_node(
-            r, "ends the approximate form of gelu, which a Keras layer cannot name");
-    return add_plain(r, recipe->kind);
-}
-
 bool convti_onnx_read_recipe(convti_onnx_reader *r, convt_status *status)
 {
     for (int i = 0; i < convti_onnx_recipe_count; i++) {
@@ -249,7 +256,7 @@ bool convti_onnx_read_recipe(convti_onnx_reader *r, convt_status *status)
         if (!find_recipe(&m)) continue;
         r->node = m.last;
         r->value = m.last->output;
-        *status = add_recipe(r, m.recipe);
+        *status = m.recipe->approximate > 0 ? refuse_approximate(r) : add_plain(r, m.recipe->kind);
         return true;
     }
     return false;

@@ -68,7 +68,7 @@ static convt_status reshape(convti_onnx_reader *r, int64_t size[4], int rank)
 /* The first size must be the batch: 0, -1, or the one that the file fixes. */
 static bool is_batch(const convti_onnx_reader *r, int64_t size)
 {
-    return size == 0 || size == -1 || size == r->graph.input.size[0];
+    return size == CONVTI_ONNX_BATCH || size == 0 || size == -1 || size == r->graph.input.size[0];
 }
 
 static convt_status read_reshape(convti_onnx_reader *r)
@@ -347,8 +347,8 @@ const convti_onnx_operator convti_onnx_shapes[] = {
     {"Pad", read_pad, "mode pads value"},
     {"Slice", read_slice, "starts ends axes"},
     {"Resize", read_resize,
-     "mode coordinate_transformation_mode nearest_mode cubic_coeff_a exclude_outside "
-     "extrapolation_value"},
+     "mode coordinate_transformation_mode nearest_mode antialias cubic_coeff_a "
+     "exclude_outside extrapolation_value keep_aspect_ratio_policy"},
     {"Upsample", read_resize, "mode scales"},
 };
 const int convti_onnx_shape_count = (int)(sizeof convti_onnx_shapes / sizeof *convti_onnx_shapes);

@@ -4,87 +4,21 @@
  */
 #include <string.h>
 
-#include "json.h"
+#include "classes.h"
 #include "names.h"
 #include "write.h"
 
-enum { MOST_SIZE = 1 << 30 };
-
-/* ---- keys of a config ------------------------------------------------------------------------ */
-
-static convti_place place_of(const convti_onnx_writer *w)
-{
-    return (convti_place){.err = w->err};
-}
-
-static convt_status refuse_key(const convti_onnx_writer *w, const char *key)
-{
-    const convti_shown shown = convti_json_show(json_object_get(w->item->config, key));
-    return convti_onnx_refuse_layer(w, "cannot be written with %s %.60s", key, shown.text);
-}
-
-static bool read_size(const json_t *value, int64_t least, int64_t *size)
-{
-    return convti_json_integer(value, size) && *size >= least && *size <= MOST_SIZE;
-}
-
-/* One size or two, of at least `least`; the default where there is none. */
-static convt_status get_pair(const convti_onnx_writer *w, const char *key, int64_t least,
-                             int64_t pair[2])
-{
-    const json_t *value = json_object_get(w->item->config, key);
-    if (!value || json_is_null(value)) return CONVT_OK;
-    if (json_is_array(value) && json_array_size(value) == 2 &&
-        read_size(json_array_get(value, 0), least, &pair[0]) &&
-        read_size(json_array_get(value, 1), least, &pair[1]))
-        return CONVT_OK;
-    if (!read_size(value, least, &pair[0])) return refuse_key(w, key);
-    pair[1] = pair[0];
-    return CONVT_OK;
-}
-
-/* "padding" of ZeroPadding2D, "cropping": n, [h, w] or [[top, bottom], [left, right]]. */
-static convt_status get_sides(const convti_onnx_writer *w, const char *key, int64_t sides[4])
-{
-    const json_t *value = json_object_get(w->item->config, key), *rows = json_array_get(value, 0);
-    if (!json_is_array(rows)) {
-        int64_t pair[2] = {1, 1};
-        convt_status status = get_pair(w, key, 0, pair);
-        for (int i = 0; i < 4; i++) sides[i] = pair[i / 2];
-        return status;
-    }
-    for (size_t i = 0; i < 4; i++) {
-        if (!read_size(json_array_get(json_array_get(value, i / 2), i % 2), 0, &sides[i]))
-            return refuse_key(w, key);
-    }
-    return CONVT_OK;
-}
-
-/* True where the key is absent, null or the text, in any case of letters for Keras' own words. */
-static bool has_word(const convti_onnx_writer *w, const char *key, const char *word)
-{
-    const json_t *value = json_object_get(w->item->config, key);
-    return !value || json_is_null(value) ||
-           (json_is_string(value) && strcmp(json_string_value(value), word) == 0);
-}
-
 static bool has_bias(const convti_onnx_writer *w)
 {
-    const json_t *value = json_object_get(w->item->config, "use_bias");
-    return !value || convti_json_truth(value);
+    return !w->item->arguments->cfg.no_bias;
 }
 
-/* The "activation" of a layer that is more than one. */
+/* The activation of a layer that is more than one. */
 static convt_status write_own_activation(convti_onnx_writer *w)
 {
-    const convti_place place = place_of(w);
-    const json_t *value = json_object_get(w->item->config, "activation");
-    convt_activation activation = {.kind = CONVT_LINEAR};
-    convt_status status =
-        value ? convti_json_read_activation(&place, "activation", value, &activation) : CONVT_OK;
-    if (status) return status;
+    const convt_activation *activation = &w->item->arguments->cfg.activation;
     return convti_onnx_write_activation(
-        w, &activation, convti_snake_name(CONVTI_ACTIVATIONS, (int)activation.kind));
+        w, activation, convti_snake_name(CONVTI_ACTIVATIONS, (int)activation->kind));
 }
 
 /* ---- convolutions ---------------------------------------------------------------------------- */
@@ -133,57 +67,60 @@ static void find_pads(const convt_config *cfg, int64_t pads[4], int64_t output_p
     }
 }
 
+/* 1, 1 where the config does not say. */
+static convt_hw steps(convt_hw given)
+{
+    return given.h == 0 ? (convt_hw){1, 1} : given;
+}
+
+static void add_sizes(convti_onnx_writer *w, const char *name, convt_hw sizes)
+{
+    convti_onnx_add_integers(w, name, (int64_t[]){sizes.h, sizes.w}, 2);
+}
+
 static convt_status write_conv_transpose(convti_onnx_writer *w)
 {
-    const convti_place place = place_of(w);
-    convt_config cfg = {0};
+    convt_config cfg = w->item->arguments->cfg;
     int64_t pads[4], output_padding[2];
-    convt_status status = convti_json_read_layer(&place, w->item->config, &cfg);
-    if (status) return status;
-    if (cfg.strides.h == 0) cfg.strides = (convt_hw){1, 1};
-    if (cfg.dilation_rate.h == 0) cfg.dilation_rate = (convt_hw){1, 1};
+    cfg.strides = steps(cfg.strides);
+    cfg.dilation_rate = steps(cfg.dilation_rate);
     find_pads(&cfg, pads, output_padding);
-    status = put_weights(w, (int64_t[]){cfg.kernel_size.h, cfg.kernel_size.w, cfg.filters, 0},
-                         cfg.filters);
+    convt_status status = put_weights(
+        w, (int64_t[]){cfg.kernel_size.h, cfg.kernel_size.w, cfg.filters, 0}, cfg.filters);
     if (status) return status;
     convti_onnx_turn(w, is_turned_by(w));
     begin_convolution(w, "ConvTranspose");
-    convti_onnx_add_integers(w, "kernel_shape", (int64_t[]){cfg.kernel_size.h, cfg.kernel_size.w},
-                             2);
-    convti_onnx_add_integers(w, "strides", (int64_t[]){cfg.strides.h, cfg.strides.w}, 2);
-    convti_onnx_add_integers(w, "dilations", (int64_t[]){cfg.dilation_rate.h, cfg.dilation_rate.w},
-                             2);
+    add_sizes(w, "kernel_shape", cfg.kernel_size);
+    add_sizes(w, "strides", cfg.strides);
+    add_sizes(w, "dilations", cfg.dilation_rate);
     convti_onnx_add_integers(w, "pads", pads, 4);
     convti_onnx_add_integers(w, "output_padding", output_padding, 2);
     convti_onnx_end_node(w);
-    return convti_onnx_write_activation(
-        w, &cfg.activation, convti_snake_name(CONVTI_ACTIVATIONS, (int)cfg.activation.kind));
+    return write_own_activation(w);
 }
 
 static convt_status write_conv(convti_onnx_writer *w)
 {
-    const bool same = !has_word(w, "padding", "valid");
-    int64_t kernel[2] = {0, 0}, strides[2] = {1, 1}, dilations[2] = {1, 1}, groups[2] = {1, 1},
-            pads[4] = {0};
-    convt_status status = get_pair(w, "kernel_size", 1, kernel);
-    if (!status) status = get_pair(w, "strides", 1, strides);
-    if (!status) status = get_pair(w, "dilation_rate", 1, dilations);
-    if (!status) status = get_pair(w, "groups", 1, groups);
-    if (status) return status;
-    if (strides[0] != 1 || strides[1] != 1) return refuse_key(w, "strides");
-    if (groups[0] != 1) return refuse_key(w, "groups");
-    if (same && !has_word(w, "padding", "same")) return refuse_key(w, "padding");
-    for (int i = 0; i < 2 && same; i++) {
-        pads[i] = (kernel[i] - 1) * dilations[i] / 2;
-        pads[2 + i] = (kernel[i] - 1) * dilations[i] - pads[i];
+    const struct convti_arguments *a = w->item->arguments;
+    const convt_hw dilation = steps(a->cfg.dilation_rate), strides = steps(a->cfg.strides);
+    const int64_t extent[2] = {(a->cfg.kernel_size.h - 1) * dilation.h,
+                               (a->cfg.kernel_size.w - 1) * dilation.w};
+    int64_t pads[4] = {0};
+    if (strides.h != 1 || strides.w != 1 || a->groups != 1)
+        return convti_onnx_refuse_layer(w, "has strides or groups: only 1 is written");
+    for (int i = 0; i < 2 && a->cfg.padding == CONVT_SAME; i++) {
+        pads[i] = extent[i] / 2;
+        pads[2 + i] = extent[i] - pads[i];
     }
-    status = put_weights(w, (int64_t[]){kernel[0], kernel[1], 0, 0}, 0);
+    convt_status status =
+        put_weights(w, (int64_t[]){a->cfg.kernel_size.h, a->cfg.kernel_size.w, 0, a->cfg.filters},
+                    a->cfg.filters);
     if (status) return status;
     convti_onnx_turn(w, is_turned_by(w));
     begin_convolution(w, "Conv");
-    convti_onnx_add_integers(w, "kernel_shape", kernel, 2);
-    convti_onnx_add_integers(w, "strides", strides, 2);
-    convti_onnx_add_integers(w, "dilations", dilations, 2);
+    add_sizes(w, "kernel_shape", a->cfg.kernel_size);
+    add_sizes(w, "strides", strides);
+    add_sizes(w, "dilations", dilation);
     convti_onnx_add_integers(w, "pads", pads, 4);
     convti_onnx_end_node(w);
     return write_own_activation(w);
@@ -197,10 +134,9 @@ static convt_status write_dense(convti_onnx_writer *w)
                            kernel = convti_onnx_name_of(w, "kernel"),
                            bias = convti_onnx_name_of(w, "bias");
     const bool flat = w->item->input.rank == 1, biased = has_bias(w);
-    int64_t units[2] = {0, 0};
-    convt_status status = get_pair(w, "units", 1, units);
-    if (!status) status = convti_onnx_put_weight(w, "kernel", 2, (int64_t[]){0, units[0]}, NULL);
-    if (!status && biased) status = convti_onnx_put_weight(w, "bias", 1, units, NULL);
+    const int64_t units = w->item->arguments->cfg.filters;
+    convt_status status = convti_onnx_put_weight(w, "kernel", 2, (int64_t[]){0, units}, NULL);
+    if (!status && biased) status = convti_onnx_put_weight(w, "bias", 1, &units, NULL);
     if (status) return status;
     convti_onnx_turn(w, false);
     convti_onnx_begin_node(w, name, flat ? "Gemm" : "MatMul",
@@ -229,24 +165,19 @@ static void reshape(convti_onnx_writer *w, const int64_t shape[], int rank)
 
 static convt_status write_reshape(convti_onnx_writer *w)
 {
-    const json_t *target = json_object_get(w->item->config, "target_shape");
-    const size_t rank = json_array_size(target);
+    const convti_tensor *target = &w->item->arguments->target;
     int64_t shape[4] = {0};
-    bool ok = rank == 1 || rank == 3;
-    for (size_t i = 0; i < rank && ok; i++)
-        ok = read_size(json_array_get(target, i), -1, &shape[1 + i]) && shape[1 + i] != 0;
-    if (!ok) return refuse_key(w, "target_shape");
+    memcpy(shape + 1, target->size, (size_t)target->rank * sizeof *shape);
     convti_onnx_turn(w, false);
-    reshape(w, shape, 1 + (int)rank);
+    reshape(w, shape, 1 + target->rank);
     return CONVT_OK;
 }
 
 /* Where channels come first, Keras' Flatten puts them last before it does so. */
 static convt_status write_flatten(convti_onnx_writer *w)
 {
-    const bool first = !has_word(w, "data_format", "channels_last");
     convti_onnx_turn(w, false);
-    if (first && w->item->input.rank == 3) {
+    if (w->item->arguments->cfg.data_format == CONVT_CHANNELS_FIRST && w->item->input.rank == 3) {
         w->turned = true;
         convti_onnx_turn(w, false);
     }
@@ -260,11 +191,10 @@ static convt_status write_flatten(convti_onnx_writer *w)
 static convt_status write_zero_padding(convti_onnx_writer *w)
 {
     const convti_onnx_name constant = convti_onnx_name_of(w, "pads");
-    int64_t s[4];
-    convt_status status = get_sides(w, "padding", s);
-    if (status) return status;
+    const convt_optional_sides *s = &w->item->arguments->sides;
     convti_onnx_turn(w, is_turned_by(w));
-    convti_onnx_put_integers(w, constant.text, (int64_t[]){0, 0, s[0], s[2], 0, 0, s[1], s[3]}, 8);
+    convti_onnx_put_integers(w, constant.text,
+                             (int64_t[]){0, 0, s->top, s->left, 0, 0, s->bottom, s->right}, 8);
     convti_onnx_begin_node(w, convti_onnx_name_of(w, NULL), "Pad",
                            (const char *[]){w->value.text, constant.text}, 2);
     convti_onnx_add_string(w, "mode", "constant");
@@ -277,13 +207,12 @@ static convt_status write_cropping(convti_onnx_writer *w)
     const convti_onnx_name starts = convti_onnx_name_of(w, "starts"),
                            ends = convti_onnx_name_of(w, "ends"),
                            axes = convti_onnx_name_of(w, "axes");
-    int64_t s[4];
-    convt_status status = get_sides(w, "cropping", s);
-    if (status) return status;
+    const convt_optional_sides *s = &w->item->arguments->sides;
     convti_onnx_turn(w, is_turned_by(w));
-    convti_onnx_put_integers(w, starts.text, (int64_t[]){s[0], s[2]}, 2);
-    convti_onnx_put_integers(w, ends.text,
-                             (int64_t[]){s[1] ? -s[1] : INT64_MAX, s[3] ? -s[3] : INT64_MAX}, 2);
+    convti_onnx_put_integers(w, starts.text, (int64_t[]){s->top, s->left}, 2);
+    convti_onnx_put_integers(
+        w, ends.text,
+        (int64_t[]){s->bottom ? -s->bottom : INT64_MAX, s->right ? -s->right : INT64_MAX}, 2);
     convti_onnx_put_integers(w, axes.text, (int64_t[]){2, 3}, 2);
     convti_onnx_begin_node(w, convti_onnx_name_of(w, NULL), "Slice",
                            (const char *[]){w->value.text, starts.text, ends.text, axes.text}, 4);
@@ -294,12 +223,12 @@ static convt_status write_cropping(convti_onnx_writer *w)
 static convt_status write_upsampling(convti_onnx_writer *w)
 {
     const convti_onnx_name scales = convti_onnx_name_of(w, "scales");
-    int64_t size[2] = {2, 2};
-    convt_status status = get_pair(w, "size", 1, size);
-    if (status) return status;
-    if (!has_word(w, "interpolation", "nearest")) return refuse_key(w, "interpolation");
+    const struct convti_arguments *a = w->item->arguments;
+    if (a->other_interpolation)
+        return convti_onnx_refuse_layer(w, "has an interpolation that is not nearest");
     convti_onnx_turn(w, is_turned_by(w));
-    convti_onnx_put_floats(w, scales.text, (float[]){1, 1, (float)size[0], (float)size[1]}, 4);
+    convti_onnx_put_floats(w, scales.text,
+                           (float[]){1, 1, (float)a->cfg.strides.h, (float)a->cfg.strides.w}, 4);
     convti_onnx_begin_node(w, convti_onnx_name_of(w, NULL), "Resize",
                            (const char *[]){w->value.text, "", scales.text}, 3);
     convti_onnx_add_string(w, "mode", "nearest");
@@ -314,34 +243,34 @@ static convt_status write_upsampling(convti_onnx_writer *w)
 /* Keras' axis is that of the channels; ONNX knows no other. */
 static convt_status check_axis(const convti_onnx_writer *w)
 {
-    const int rank = 1 + w->item->input.rank, channels = w->items.channels_first ? 1 : rank - 1;
-    const json_t *value = json_object_get(w->item->config, "axis");
-    int64_t axis = -1;
-    if (json_is_array(value) && json_array_size(value) == 1) value = json_array_get(value, 0);
-    if (value && !convti_json_integer(value, &axis)) return refuse_key(w, "axis");
-    if ((axis < 0 ? axis + rank : axis) != channels) return refuse_key(w, "axis");
-    return CONVT_OK;
+    const int rank = 1 + w->item->input.rank,
+              channels = rank > 2 && w->items.channels_first ? 1 : rank - 1;
+    const int64_t axis = w->item->arguments->axis;
+    if ((axis < 0 ? axis + rank : axis) == channels) return CONVT_OK;
+    return convti_onnx_refuse_layer(w, "normalizes axis %lld, ONNX that of the channels, %d",
+                                    (long long)axis, channels);
 }
 
 /* gamma and beta may be absent, ONNX needs them: as long as the moving mean. */
 static convt_status put_statistics(convti_onnx_writer *w)
 {
-    static const struct variable {
-        const char *name, *key;
-        double absent;
-    } variables[] = {{"gamma", "scale", 1},
-                     {"beta", "center", 0},
-                     {"moving_mean", NULL, 0},
-                     {"moving_variance", NULL, 0}};
+    const struct convti_arguments *a = w->item->arguments;
+    const struct variable {
+        const char *name;
+        bool absent;
+        double instead;
+    } variables[] = {{"gamma", a->no_scale, 1},
+                     {"beta", a->no_center, 0},
+                     {"moving_mean", false, 0},
+                     {"moving_variance", false, 0}};
     const convti_onnx_name mean = convti_onnx_name_of(w, "moving_mean");
     const convt_array *array = convt_archive_find(&w->package->weights, mean.text);
     const int64_t count = array && array->rank == 1 ? array->shape[0] : 0;
     convt_status status = CONVT_OK;
     for (int i = 0; i < 4 && !status; i++) {
         const struct variable *v = &variables[i];
-        const json_t *given = v->key ? json_object_get(w->item->config, v->key) : NULL;
-        if (given && !convti_json_truth(given))
-            convti_onnx_put_filled(w, convti_onnx_name_of(w, v->name).text, count, v->absent);
+        if (v->absent)
+            convti_onnx_put_filled(w, convti_onnx_name_of(w, v->name).text, count, v->instead);
         else
             status = convti_onnx_put_weight(w, v->name, 1, &count, NULL);
     }
@@ -354,9 +283,6 @@ static convt_status write_batch_normalization(convti_onnx_writer *w)
                            beta = convti_onnx_name_of(w, "beta"),
                            mean = convti_onnx_name_of(w, "moving_mean"),
                            variance = convti_onnx_name_of(w, "moving_variance");
-    const json_t *given = json_object_get(w->item->config, "epsilon");
-    double epsilon = 1e-3;
-    if (given && !convti_json_number(given, &epsilon)) return refuse_key(w, "epsilon");
     convt_status status = check_axis(w);
     if (!status) status = put_statistics(w);
     if (status) return status;
@@ -364,21 +290,22 @@ static convt_status write_batch_normalization(convti_onnx_writer *w)
     convti_onnx_begin_node(
         w, convti_onnx_name_of(w, NULL), "BatchNormalization",
         (const char *[]){w->value.text, gamma.text, beta.text, mean.text, variance.text}, 5);
-    convti_onnx_add_float(w, "epsilon", epsilon);
+    convti_onnx_add_float(w, "epsilon", w->item->arguments->epsilon.value);
     convti_onnx_end_node(w);
     return CONVT_OK;
 }
 
 static convt_status write_rescaling(convti_onnx_writer *w)
 {
-    static const char *const keys[] = {"scale", "offset"}, *const ops[] = {"Mul", "Add"};
+    static const char *const names[] = {"scale", "offset"}, *const ops[] = {"Mul", "Add"};
+    const json_t *given[] = {w->item->arguments->factor, w->item->arguments->offset};
     double values[2] = {1, 0};
     for (int i = 0; i < 2; i++) {
-        const json_t *value = json_object_get(w->item->config, keys[i]);
-        if (value && !convti_json_number(value, &values[i])) return refuse_key(w, keys[i]);
+        if (given[i] && !convti_json_number(given[i], &values[i]))
+            return convti_onnx_refuse_layer(w, "has a %s that is no number", names[i]);
     }
     for (int i = 0; i < 2; i++) {
-        const convti_onnx_name constant = convti_onnx_name_of(w, keys[i]);
+        const convti_onnx_name constant = convti_onnx_name_of(w, names[i]);
         convti_onnx_put_scalar(w, constant.text, values[i]);
         convti_onnx_begin_node(w, convti_onnx_name_of(w, i ? "add" : NULL), ops[i],
                                (const char *[]){w->value.text, constant.text}, 2);
@@ -412,24 +339,15 @@ static const struct row {
     {"Dropout", write_nothing},
 };
 
-static convt_status write_activation_layer(convti_onnx_writer *w,
-                                           const convti_activation_layer *layer)
-{
-    const convti_place place = place_of(w);
-    convt_activation activation = layer->start;
-    convt_status status = convti_json_read_keys(&place, layer->keys, w->item->config, &activation);
-    return status ? status : convti_onnx_write_activation(w, &activation, NULL);
-}
-
+/* Those that are no row are activations. */
 convt_status convti_onnx_write_layer(convti_onnx_writer *w)
 {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (strcmp(rows[i].class_name, w->item->class_name) == 0) return rows[i].write(w);
     }
     for (int i = 0; i < convti_activation_layer_count; i++) {
-        const convti_activation_layer *layer = &convti_activation_layers[i];
-        if (strcmp(layer->class_name, w->item->class_name) == 0)
-            return write_activation_layer(w, layer);
+        if (strcmp(convti_activation_layers[i].class_name, w->item->class_name) == 0)
+            return convti_onnx_write_activation(w, &w->item->arguments->cfg.activation, NULL);
     }
     return convti_onnx_refuse_layer(w, "has no ONNX form");
 }
