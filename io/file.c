@@ -188,9 +188,21 @@ convt_status convti_input_open(convti_input *input, const char *path, convt_erro
 
 void convti_input_close(convti_input *input)
 {
-    if (input->fd >= 0) close(input->fd);
+    if (input->fd >= 0 && !input->part) close(input->fd);
     free(input->own);
     *input = (convti_input){.fd = -1};
+}
+
+convti_input convti_input_part(const convti_input *input, uint64_t offset, uint64_t size)
+{
+    convti_input part = *input;
+    if (offset > input->size) offset = input->size;
+    part.part = true;
+    part.own = NULL;
+    part.begin = input->begin + offset;
+    if (input->data) part.data = input->data + offset;
+    part.size = size < input->size - offset ? size : input->size - offset;
+    return part;
 }
 
 /* As many bytes as there are, up to size; -1 with errno where the system refuses. */
@@ -203,7 +215,9 @@ static ssize_t read_at(const convti_input *input, uint64_t offset, void *data, s
         return (ssize_t)size;
     }
     ssize_t got;
-    do got = pread(input->fd, data, size < (1U << 30) ? size : 1U << 30, (off_t)offset);
+    do
+        got = pread(input->fd, data, size < (1U << 30) ? size : 1U << 30,
+                    (off_t)(input->begin + offset));
     while (got < 0 && errno == EINTR);
     return got;
 }

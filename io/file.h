@@ -50,13 +50,17 @@ typedef struct convti_input {
     const char *name;          /* without folders: field of errors; borrowed */
     int fd;                    /* -1: memory */
     const unsigned char *data; /* of memory; NULL: a file */
-    uint64_t size;
-    void *own; /* memory to free */
+    uint64_t begin, size;      /* begin: where a part of a file begins in it */
+    bool part;                 /* of another input, whose file it is */
+    void *own;                 /* memory to free */
 } convti_input;
 
 convt_status convti_input_open(convti_input *input, const char *path, convt_error *err);
 convti_input convti_input_of_memory(const char *name, const void *data, size_t size);
 void convti_input_close(convti_input *input);
+
+/* `size` bytes of an input from `offset` on, fewer where it ends; to be closed before it. */
+convti_input convti_input_part(const convti_input *input, uint64_t offset, uint64_t size);
 
 /* Exactly `size` bytes from `offset` on, or CONVT_BAD_FORMAT. */
 convt_status convti_input_read(const convti_input *input, uint64_t offset, void *data, size_t size,

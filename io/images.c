@@ -60,9 +60,13 @@ static convt_status read_array(const char *path, bool archive, convt_images *ima
                                convt_error *err)
 {
     static const char *const names[] = {"images", "x", NULL};
-    convt_array array;
-    convt_status status = archive ? convti_npz_read_one(path, names, &array, err)
-                                  : convt_npy_read(path, &array, err);
+    convt_array array = {0};
+    convti_input input;
+    convt_status status = convti_input_open(&input, path, err);
+    if (!status)
+        status = archive ? convti_npz_read_one(&input, names, &array, err)
+                         : convt_npy_read(path, &array, err);
+    convti_input_close(&input);
     if (!status) status = from_array(&array, convti_base_name(path), images, err);
     convt_array_free(&array);
     return status;

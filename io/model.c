@@ -6,66 +6,73 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "classes.h"
 #include "file.h"
 #include "json.h"
 #include "npy.h"
 #include "npz.h"
+#include "package.h"
 #include "status.h"
 
 static const char config_member[] = "config.json";
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static convt_status is_archive(const char *path, bool *archive, convt_error *err)
+/* The layers of a config, which becomes the spec's. */
+static convt_status take_config(json_t *config, convt_spec *spec, convt_error *err)
 {
-    char start[4] = "";
-    FILE *file = fopen(path, "rbe");
-    if (!file) return convti_file_failed(err, path, "opened");
-    size_t got = fread(start, 1, sizeof start, file);
-    convt_status status = ferror(file) ? convti_file_failed(err, path, "read") : CONVT_OK;
-    fclose(file);
-    *archive = got == sizeof start && memcmp(start, "PK\x03\x04", sizeof start) == 0;
-    return status;
-}
-
-static convt_status read_archive(const char *path, convt_spec *spec, convt_error *err)
-{
-    const char *name = convti_base_name(path);
-    convt_archive archive;
-    if (convti_npz_has_member(path, "model.weights.h5"))
-        return convti_fail(err, CONVT_BAD_FORMAT, name,
-                           "is a .keras file: its HDF5 weights cannot be read");
-    convt_status status = convt_npz_read(path, config_member, &archive, err);
-    if (!status && !archive.text)
-        status = convti_fail(err, CONVT_BAD_FORMAT, name, "has no member %s", config_member);
-    if (!status) status = convti_spec_parse(archive.text, name, spec, err);
-    if (status) {
-        convt_archive_free(&archive);
-        return status;
+    convti_items items;
+    spec->storage = config;
+    convt_status status = convti_items_read(config, &items, err);
+    spec->layers = calloc((size_t)items.count + 1, sizeof *spec->layers);
+    if (!spec->layers) status = convti_no_memory(err, "layers", 1);
+    for (int i = 0; i < items.count && !status; i++) {
+        const convti_item *item = &items.list[i];
+        const convti_place place = convti_item_place(item, err);
+        if (item->class != convti_class_of("Conv2DTranspose"))
+            status =
+                convti_json_refuse(&place, "class_name", "%s is not lowered yet", item->class_name);
+        spec->layers[spec->count] = item->arguments->cfg;
+        if (i == 0) spec->layers[0].input = convti_shape_of(&item->input, items.channels_first);
+        spec->count++;
     }
-    free(archive.text);
-    archive.text = NULL;
-    spec->weights = archive;
-    return CONVT_OK;
+    convti_items_free(&items);
+    if (status) convt_spec_free(spec);
+    return status;
 }
 
-static convt_status read_json(const char *path, convt_spec *spec, convt_error *err)
+convt_status convt_spec_parse(const char *json, convt_spec *spec, convt_error *err)
 {
-    char *text;
-    convt_status status = convti_file_json(path, &text, err);
-    if (status) return status;
-    status = convti_spec_parse(text, convti_base_name(path), spec, err);
-    free(text);
-    return status;
+    *spec = (convt_spec){0};
+    json_t *root = convti_json_parse(json, "config", err);
+    return root ? take_config(root, spec, err) : CONVT_BAD_FORMAT;
 }
 
 convt_status convt_spec_read(const char *path, convt_spec *spec, convt_error *err)
 {
-    bool archive = false;
+    convti_input input;
+    convti_package package;
     *spec = (convt_spec){0};
-    convt_status status = is_archive(path, &archive, err);
+    convt_status status = convti_input_open(&input, path, err);
     if (status) return status;
-    return archive ? read_archive(path, spec, err) : read_json(path, spec, err);
+    status = convti_package_read(&input, NULL, &package, err);
+    convti_input_close(&input);
+    if (!status) status = take_config(package.config, spec, err);
+    package.config = NULL;
+    if (status)
+        convti_package_free(&package);
+    else
+        spec->weights = package.weights;
+    return status;
+}
+
+void convt_spec_free(convt_spec *spec)
+{
+    if (!spec) return;
+    convt_archive_free(&spec->weights);
+    json_decref(spec->storage);
+    free(spec->layers);
+    *spec = (convt_spec){0};
 }
 
 /* ---- weights --------------------------------------------------------------------------------- */

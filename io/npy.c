@@ -1,7 +1,7 @@
 /*
  * .npy: magic, version, a Python dict {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3),
  * }, then the elements. Elements become C-ordered float, double, uint8_t or int64_t of this
- * machine.
+ * machine (elements.h).
  */
 #include "npy.h"
 
@@ -22,8 +22,8 @@ enum { LONGEST_HEADER = 1 << 20, PREFIX = 10 };
 
 typedef struct header {
     char descr[16];
-    char order, kind; /* '<' or '>'; f i u */
-    int width;        /* bytes of an element in the file */
+    char order; /* '<' or '>' */
+    convti_type type;
     bool fortran;
     int rank;
     int64_t shape[CONVT_MAX_RANK];
@@ -31,11 +31,6 @@ typedef struct header {
 } header;
 
 /* ---- arrays ---------------------------------------------------------------------------------- */
-
-size_t convti_element_size(convt_element element)
-{
-    return element == CONVT_ELEMENT_U8 ? 1 : element == CONVT_ELEMENT_F32 ? 4 : 8;
-}
 
 void convt_array_free(convt_array *array)
 {
@@ -49,11 +44,6 @@ int64_t convt_array_count(const convt_array *array)
     int64_t count = 1;
     for (int i = 0; i < array->rank; i++) count *= array->shape[i];
     return count;
-}
-
-size_t convti_array_bytes(const convt_array *array)
-{
-    return (size_t)convt_array_count(array) * convti_element_size(array->element);
 }
 
 convt_status convt_array_view(const convt_array *array, convt_view *view, convt_error *err)
@@ -195,6 +185,17 @@ static bool parse_dict(const char *at, header *h)
     return at && *skip_space(at) == '\0' && seen == 7;
 }
 
+static const struct type {
+    char name[3];
+    convti_type type;
+} types[] = {
+    {"f2", {CONVTI_FLOAT, 2}},    {"f4", {CONVTI_FLOAT, 4}},    {"f8", {CONVTI_FLOAT, 8}},
+    {"i1", {CONVTI_SIGNED, 1}},   {"i2", {CONVTI_SIGNED, 2}},   {"i4", {CONVTI_SIGNED, 4}},
+    {"i8", {CONVTI_SIGNED, 8}},   {"u1", {CONVTI_UNSIGNED, 1}}, {"u2", {CONVTI_UNSIGNED, 2}},
+    {"u4", {CONVTI_UNSIGNED, 4}}, {"u8", {CONVTI_UNSIGNED, 8}}, {"b1", {CONVTI_TRUTH, 1}},
+};
+enum { TYPES = sizeof types / sizeof *types };
+
 /* "<f4", "|u1", ">i8", "=f8" */
 static bool parse_descr(header *h)
 {
@@ -204,28 +205,10 @@ static bool parse_descr(header *h)
         if (*at == '<' || *at == '>') h->order = *at;
         at++;
     }
-    h->kind = *at;
-    if (strlen(at) != 2) return false;
-    h->width = at[1] - '0';
-    if (h->kind == 'f') return h->width == 4 || h->width == 8;
-    return (h->kind == 'i' || h->kind == 'u') &&
-           (h->width == 1 || h->width == 2 || h->width == 4 || h->width == 8);
-}
-
-/* Zero sizes count as one: a product that overflows is refused whatever order it is taken in. */
-static bool count_elements(header *h)
-{
-    int64_t limit = INT64_MAX / 8;
-    bool empty = false;
-    h->count = 1;
-    for (int i = 0; i < h->rank; i++) {
-        int64_t size = h->shape[i] > 0 ? h->shape[i] : 1;
-        empty = empty || h->shape[i] == 0;
-        if (size > limit / h->count) return false;
-        h->count *= size;
+    for (int i = 0; i < TYPES; i++) {
+        if (strcmp(at, types[i].name) == 0) h->type = types[i].type;
     }
-    if (empty) h->count = 0;
-    return true;
+    return h->type.kind != CONVTI_NO_KIND;
 }
 
 static convt_status check_header(const convti_source *source, const char *text, header *h,
@@ -237,9 +220,9 @@ static convt_status check_header(const convti_source *source, const char *text, 
                            skip_space(text));
     if (!parse_descr(h))
         return convti_fail(err, CONVT_BAD_FORMAT, source->name,
-                           "%shas dtype '%s', not f4, f8 or an integer type", source->label,
+                           "%shas dtype '%s', not f2, f4, f8, b1 or an integer type", source->label,
                            h->descr);
-    if (!count_elements(h))
+    if (!convti_count_elements(h->rank, h->shape, &h->count))
         return convti_fail(err, CONVT_BAD_FORMAT, source->name,
                            "%shas a shape of more elements than can be counted", source->label);
     return CONVT_OK;
@@ -277,54 +260,6 @@ static convt_status read_header(convti_source *source, header *h, convt_error *e
 
 /* ---- elements -------------------------------------------------------------------------------- */
 
-static void swap_bytes(char *data, int64_t count, int width)
-{
-    for (char *element = data; count > 0; count--, element += width) {
-        for (int i = 0; i < width / 2; i++) {
-            char byte = element[i];
-            element[i] = element[width - 1 - i];
-            element[width - 1 - i] = byte;
-        }
-    }
-}
-
-static int64_t integer_at(const char *data, const header *h, int64_t i)
-{
-    bool is_signed = h->kind == 'i';
-    int16_t i2;
-    int32_t i4;
-    int64_t i8;
-    switch (h->width) {
-    case 1:
-        return is_signed ? (int64_t)((const int8_t *)data)[i] : (int64_t)((const uint8_t *)data)[i];
-    case 2: memcpy(&i2, data + 2 * i, 2); return is_signed ? i2 : (int64_t)(uint16_t)i2;
-    case 4: memcpy(&i4, data + 4 * i, 4); return is_signed ? i4 : (int64_t)(uint32_t)i4;
-    default: memcpy(&i8, data + 8 * i, 8); return i8;
-    }
-}
-
-/* Every integer type but bytes becomes int64_t. A u8 above its range shows as negative. */
-static convt_status widen(const convti_source *source, const header *h, convt_array *array,
-                          convt_error *err)
-{
-    bool is_signed = h->kind == 'i';
-    int64_t *wide = (uint64_t)h->count < SIZE_MAX / 8 ? malloc((size_t)h->count * 8 + 1) : NULL;
-    if (!wide) return convti_no_memory(err, source->name, (size_t)h->count * 8);
-    for (int64_t i = 0; i < h->count; i++) {
-        wide[i] = integer_at(array->data, h, i);
-        if (!is_signed && wide[i] < 0) {
-            convt_status status = convti_fail(err, CONVT_BAD_FORMAT, source->name,
-                                              "%sholds %llu, beyond 64-bit signed integers",
-                                              source->label, (unsigned long long)wide[i]);
-            free(wide);
-            return status;
-        }
-    }
-    free(array->data);
-    array->data = wide;
-    return CONVT_OK;
-}
-
 /* Walks the result in C order and keeps the offset in the source, whose first axis is the fast
  * one. */
 static convt_status transpose(const convti_source *source, const header *h, convt_array *array,
@@ -349,45 +284,46 @@ static convt_status transpose(const convti_source *source, const header *h, conv
     return CONVT_OK;
 }
 
-static convt_status normalize(const convti_source *source, const header *h, convt_array *array,
-                              convt_error *err)
-{
-    convt_status status = CONVT_OK;
-    if (h->order != NATIVE_ORDER) swap_bytes(array->data, h->count, h->width);
-    if (array->element == CONVT_ELEMENT_I64) status = widen(source, h, array, err);
-    if (!status && h->fortran && h->rank > 1) status = transpose(source, h, array, err);
-    return status;
-}
-
 convt_status convti_npy_take(convti_source *source, convt_array *array, convt_error *err)
 {
     header h = {0};
     convt_status status = read_header(source, &h, err);
     if (!status)
-        status =
-            convti_source_take(source, (uint64_t)h.count * (uint64_t)h.width, &array->data, err);
+        status = convti_source_take(source, (uint64_t)h.count * (uint64_t)h.type.width,
+                                    &array->data, err);
     if (status) return status;
     array->rank = h.rank;
     memcpy(array->shape, h.shape, sizeof h.shape);
-    if (h.kind == 'f')
-        array->element = h.width == 4 ? CONVT_ELEMENT_F32 : CONVT_ELEMENT_F64;
-    else
-        array->element = h.kind == 'u' && h.width == 1 ? CONVT_ELEMENT_U8 : CONVT_ELEMENT_I64;
     status = convti_source_end(source, err);
-    if (!status) status = normalize(source, &h, array, err);
+    if (!status)
+        status = convti_elements_convert(source, array, h.count, h.type, h.order == '<', err);
+    if (!status && h.fortran && h.rank > 1) status = transpose(source, &h, array, err);
     if (status) convt_array_free(array);
     return status;
 }
 
+static convt_status read_input(const convti_input *input, convt_array *array, convt_error *err)
+{
+    convti_source source = convti_source_of_input(input, 0, input->size);
+    *array = (convt_array){0};
+    return convti_npy_take(&source, array, err);
+}
+
 convt_status convt_npy_read(const char *path, convt_array *array, convt_error *err)
 {
+    convti_input input;
     *array = (convt_array){0};
-    FILE *file = fopen(path, "rbe");
-    if (!file) return convti_file_failed(err, path, "opened");
-    convti_source source = convti_source_of_file(file, path);
-    convt_status status = convti_npy_take(&source, array, err);
-    fclose(file);
+    convt_status status = convti_input_open(&input, path, err);
+    if (!status) status = read_input(&input, array, err);
+    convti_input_close(&input);
     return status;
+}
+
+convt_status convt_npy_decode(const void *data, size_t size, const char *name, convt_array *array,
+                              convt_error *err)
+{
+    const convti_input input = convti_input_of_memory(name, data, size);
+    return read_input(&input, array, err);
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -395,7 +331,7 @@ convt_status convt_npy_read(const char *path, convt_array *array, convt_error *e
 convt_status convti_npy_header(const convt_array *array, char header_text[CONVTI_NPY_HEADER],
                                size_t *size, convt_error *err)
 {
-    static const char *const types[] = {[CONVT_ELEMENT_F32] = "f4",
+    static const char *const names[] = {[CONVT_ELEMENT_F32] = "f4",
                                         [CONVT_ELEMENT_F64] = "f8",
                                         [CONVT_ELEMENT_U8] = "u1",
                                         [CONVT_ELEMENT_I64] = "i8"};
@@ -405,7 +341,7 @@ convt_status convti_npy_header(const convt_array *array, char header_text[CONVTI
                            array->rank, CONVT_MAX_RANK);
     int length = PREFIX + snprintf(header_text + PREFIX, CONVTI_NPY_HEADER - PREFIX,
                                    "{'descr': '%c%s', 'fortran_order': False, 'shape': (", order,
-                                   types[array->element]);
+                                   names[array->element]);
     for (int i = 0; i < array->rank; i++)
         length += snprintf(header_text + length, (size_t)(CONVTI_NPY_HEADER - length), "%s%lld",
                            i ? ", " : "", (long long)array->shape[i]);
@@ -435,4 +371,22 @@ convt_status convt_npy_write(const char *path, const convt_array *array, convt_e
     if (!status) status = convti_output_write(&out, text, size, err);
     if (!status) status = convti_output_write(&out, array->data, convti_array_bytes(array), err);
     return convti_output_close(&out, status, err);
+}
+
+convt_status convt_npy_encode(const convt_array *array, void **data, size_t *size, convt_error *err)
+{
+    char text[CONVTI_NPY_HEADER];
+    size_t header_size = 0;
+    *data = NULL;
+    *size = 0;
+    convt_status status = convti_npy_header(array, text, &header_size, err);
+    if (status) return status;
+    const size_t bytes = convti_array_bytes(array);
+    char *whole = bytes < SIZE_MAX - header_size ? malloc(header_size + bytes) : NULL;
+    if (!whole) return convti_no_memory(err, array->name, bytes);
+    memcpy(whole, text, header_size);
+    if (bytes > 0) memcpy(whole + header_size, array->data, bytes);
+    *data = whole;
+    *size = header_size + bytes;
+    return CONVT_OK;
 }

@@ -2,7 +2,7 @@
 #ifndef CONVTI_NPY_H
 #define CONVTI_NPY_H
 
-#include "file.h"
+#include "elements.h"
 
 /* Reads one array up to the end of the source. array->name is left alone; on failure the array
  * is empty. */
@@ -12,10 +12,5 @@ convt_status convti_npy_take(convti_source *source, convt_array *array, convt_er
 enum { CONVTI_NPY_HEADER = 384 };
 convt_status convti_npy_header(const convt_array *array, char header[CONVTI_NPY_HEADER],
                                size_t *size, convt_error *err);
-
-size_t convti_element_size(convt_element element);
-
-/* Bytes of the data; the shape is that of an existing array. */
-size_t convti_array_bytes(const convt_array *array);
 
 #endif

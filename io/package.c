@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-#include "npz.h"
 #include "status.h"
+#include "zip_archive.h"
 
 /* What a row needs, as a macro that leaves its functions in or takes them out. */
 #define CONVT_IO(function) function

@@ -19,9 +19,9 @@ extern "C" {
 /* ---- arrays ---------------------------------------------------------------------------------- */
 
 typedef enum convt_element {
-    CONVT_ELEMENT_F32 = 0,
+    CONVT_ELEMENT_F32 = 0, /* float16 and bfloat16 are read into this one, exactly */
     CONVT_ELEMENT_F64 = 1,
-    CONVT_ELEMENT_U8 = 2,
+    CONVT_ELEMENT_U8 = 2, /* bool, too: 0 or 1 */
     CONVT_ELEMENT_I64 = 3 /* every other integer type is read into this one */
 } convt_element;
 
@@ -48,14 +48,25 @@ CONVT_API convt_status convt_array_view(const convt_array *array, convt_view *vi
 /* In-place conversion of any element type to the given real type. */
 CONVT_API convt_status convt_array_convert(convt_array *array, convt_dtype dtype, convt_error *err);
 
-/* .npy format 1.0 to 3.0, C or Fortran order, either endianness: f4, f8 and every integer type.
- * Writes 1.0, C order. */
+/*
+ * Whatever is read from a file is decoded from memory, too: `name` stands in errors for the file's.
+ * Whatever is written is encoded into malloc'ed memory, too, NULL on failure.
+ */
+
+/* .npy format 1.0 to 3.0, C or Fortran order, either endianness: f2, f4, f8, bool and every integer
+ * type. Writes 1.0, C order. */
 CONVT_API convt_status convt_npy_read(const char *path, convt_array *array, convt_error *err);
+CONVT_API convt_status convt_npy_decode(const void *data, size_t size, const char *name,
+                                        convt_array *array, convt_error *err);
 CONVT_API convt_status convt_npy_write(const char *path, const convt_array *array,
                                        convt_error *err);
+CONVT_API convt_status convt_npy_encode(const convt_array *array, void **data, size_t *size,
+                                        convt_error *err);
 
-/* .npz: all members that end in .npy, in file order, and one text member (NULL where absent or not
- * asked for). */
+/* .npz: all members that end in .npy, stored or deflated, in file order, and one text member (NULL
+ * where absent or not asked for). All members together may unpack to 16 MiB and 256 times the
+ * archive: what is no bomb stays far below, unless it is hardly anything but zeros. Writes stored
+ * members. */
 typedef struct convt_archive {
     convt_array *arrays;
     int count;
@@ -63,8 +74,14 @@ typedef struct convt_archive {
 } convt_archive;
 CONVT_API convt_status convt_npz_read(const char *path, const char *text_name,
                                       convt_archive *archive, convt_error *err);
+CONVT_API convt_status convt_npz_decode(const void *data, size_t size, const char *name,
+                                        const char *text_name, convt_archive *archive,
+                                        convt_error *err);
 CONVT_API convt_status convt_npz_write(const char *path, const convt_array arrays[], int count,
                                        const char *text_name, const char *text, convt_error *err);
+CONVT_API convt_status convt_npz_encode(const convt_array arrays[], int count,
+                                        const char *text_name, const char *text, void **data,
+                                        size_t *size, convt_error *err);
 CONVT_API const convt_array *convt_archive_find(const convt_archive *archive,
                                                 const char *name); /* NULL: absent */
 CONVT_API void convt_archive_free(convt_archive *archive);
