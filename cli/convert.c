@@ -46,16 +46,6 @@ static int check_suffix(const char *path)
     return OPTIONS_PARSED;
 }
 
-static int read_in(const convert_options *opt, convt_spec *spec)
-{
-    convt_error err = {0};
-    if (!opt->model.given) return model_read("IN", opt->in.text, spec);
-    int code = model_read("--model", opt->model.text, spec);
-    if (code != OPTIONS_PARSED) return code;
-    return convt_spec_read_weights(opt->in.text, spec, &err) ? complain_config("IN", &err)
-                                                             : OPTIONS_PARSED;
-}
-
 int command_convert(int argc, char **argv)
 {
     convert_options opt = {0};
@@ -63,7 +53,7 @@ int command_convert(int argc, char **argv)
     convt_error err = {0};
     int code = options_parse(&table, &opt, argc, argv);
     if (code == OPTIONS_PARSED) code = check_suffix(opt.out.text);
-    if (code == OPTIONS_PARSED) code = read_in(&opt, &spec);
+    if (code == OPTIONS_PARSED) code = weights_read("IN", opt.in.text, &opt.model, &spec);
     if (code == OPTIONS_PARSED)
         code = convt_spec_save(opt.out.text, &spec, &err) ? complain_config("OUT", &err) : EXIT_OK;
     convt_spec_free(&spec);

@@ -15,13 +15,17 @@
 #include "run.h"
 
 typedef struct info_options {
-    option_value file, batch;
+    option_value file, model, batch;
     explain_options layer; /* json is of both */
 } info_options;
 
 static const option rows[] = {
     {"FILE", "FILE", OPTION_OPERAND, offsetof(info_options, file),
-     "a model (.npz, or .json with a Keras config), or the directory of a run", 0, 0},
+     "a model (.keras, .npz, .safetensors, .onnx, or .json with a Keras config), or the directory "
+     "of a run",
+     0, 0},
+    {"model", "MODEL", OPTION_TEXT, offsetof(info_options, model),
+     "the layers, where FILE holds weights alone (.weights.h5)", 0, 0},
     {"json", NULL, OPTION_FLAG, offsetof(info_options, layer.json), "one JSON object, for programs",
      0, 0},
     {"batch-size", "B", OPTION_INTEGER, offsetof(info_options, batch),
@@ -47,81 +51,147 @@ static const options table = {
     "layer computes.",
     rows, LENGTH(rows)};
 
-/* What is shown of a layer; negative numbers are not known. */
+/* What is shown of a Keras layer; sizes of 0 and negative numbers are not known. */
 typedef struct info_row {
-    const char *name, *activation;
-    convt_shape output;
-    int64_t parameters, memory;
+    convt_spec_row layer;
+    const char *activation; /* NULL: none of its own */
+    int64_t memory;         /* of the layer that computes it; -1 also where it shares that */
 } info_row;
 
-static void describe(const convt_spec *spec, int64_t batch, info_row shown[])
+/* ---- what is there --------------------------------------------------------------------------- */
+
+/* Memory and output of every layer that computes; output sizes that are not known are -1. */
+static void measure(const convt_spec *spec, int64_t batch, int64_t memory[], convt_shape output[])
 {
     convt_shape input = spec->layers[0].input;
     for (int i = 0; i < spec->count; i++) {
         convt_config layer = spec->layers[i];
-        layer.input = input;
+        if (layer.input.c == 0 || i == 0) layer.input = input;
         layer.max_batch = batch;
-        layer.dtype = spec->layers[0].dtype;
-        layer.data_format = spec->layers[0].data_format;
-        info_row *row = &shown[i];
-        *row = (info_row){layer.name ? layer.name : "",
-                          activation_name(&layer),
-                          {-1, -1, output_channels(&layer)},
-                          -1,
-                          -1};
-        if (input.c > 0) row->parameters = layer_parameters(&layer, input.c);
-        size_t memory = input.h > 0 ? convt_layer_memory(&layer, NULL) : 0;
-        if (memory > 0 && convt_output_shape(&layer, &row->output, NULL) == CONVT_OK)
-            row->memory = (int64_t)memory;
-        input = row->output;
-        if (row->memory < 0) input.h = input.w = -1;
+        output[i] = (convt_shape){-1, -1, output_channels(&layer)};
+        const size_t bytes = layer.input.h > 0 ? convt_layer_memory(&layer, NULL) : 0;
+        const bool known = bytes > 0 && convt_output_shape(&layer, &output[i], NULL) == CONVT_OK;
+        memory[i] = known ? (int64_t)bytes : -1;
+        input = output[i];
     }
+}
+
+static bool is_activation(const convt_spec_row *row)
+{
+    static const char *const classes[] = {"Activation", "ReLU", "LeakyReLU", "ELU", "Softmax"};
+    for (size_t i = 0; i < LENGTH(classes); i++) {
+        if (strcmp(row->class_name, classes[i]) == 0) return true;
+    }
+    return false;
+}
+
+static bool is_own(const convt_spec *spec, const convt_spec_row *row)
+{
+    return row->layer >= 0 && strcmp(spec->layers[row->layer].name, row->name) == 0;
+}
+
+/* Where files leave sizes open, the layer may know them all the same. */
+static void complete_shape(convt_spec_row *row, const convt_config *layer, convt_shape s)
+{
+    const bool first = layer->data_format == CONVT_CHANNELS_FIRST;
+    const int64_t sizes[] = {first ? s.c : s.h, first ? s.h : s.w, first ? s.w : s.c};
+    if (row->rank == 1) return;
+    row->rank = 3;
+    memcpy(row->size, sizes, sizeof sizes);
+}
+
+/* An activation layer that is part of the layer before has that one's activation. */
+static void describe(const convt_spec *spec, int64_t batch, const convt_spec_row rows[], int count,
+                     info_row shown[], int64_t memory[], convt_shape output[])
+{
+    measure(spec, batch, memory, output);
+    for (int i = 0; i < count; i++) {
+        const convt_spec_row *row = &rows[i];
+        const bool own = is_own(spec, row);
+        shown[i] = (info_row){*row, NULL, own ? memory[row->layer] : -1};
+        if (row->layer < 0 || (!own && !is_activation(row))) continue;
+        shown[i].activation = activation_name(&spec->layers[row->layer]);
+        if (own) complete_shape(&shown[i].layer, &spec->layers[row->layer], output[row->layer]);
+        for (int k = i - 1; !own && k >= 0 && rows[k].layer == row->layer; k--)
+            shown[k].activation = shown[k].activation ? "linear" : NULL;
+    }
+}
+
+static int64_t total_of(const info_row shown[], int count)
+{
+    int64_t total = 0;
+    for (int i = 0; i < count; i++) {
+        const int64_t more = shown[i].layer.variables;
+        total = more < 0 || total < 0 ? -1 : total + more;
+    }
+    return total;
+}
+
+/* x as a row has shapes. */
+static convt_spec_row input_of(const convt_spec *spec)
+{
+    const convt_config *first = &spec->layers[0];
+    convt_spec_row x = {.rank = spec->x_rank - 1, .size = {first->input.c}};
+    if (x.rank == 3) complete_shape(&x, first, first->input);
+    return x;
+}
+
+static const char *dtype_of(const convt_spec *spec)
+{
+    return spec->layers[0].dtype == CONVT_FLOAT64 ? "float64" : "float32";
+}
+
+static const char *format_of(const convt_spec *spec)
+{
+    return spec->layers[0].data_format == CONVT_CHANNELS_FIRST ? "channels_first" : "channels_last";
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-static void size_text(char text[24], int64_t size)
+static const char *shape_text(char text[96], const convt_spec_row *row)
 {
-    snprintf(text, 24, size >= 0 ? "%lld" : "None", (long long)size);
+    int length = snprintf(text, 96, row->rank ? "(None" : "?");
+    for (int i = 0; i < row->rank; i++)
+        length += row->size[i] > 0 ? snprintf(text + length, 96 - (size_t)length, ", %lld",
+                                              (long long)row->size[i])
+                                   : snprintf(text + length, 96 - (size_t)length, ", None");
+    snprintf(text + length, 96 - (size_t)length, row->rank ? ")" : "");
+    return text;
 }
 
-static void shape_text(char text[96], convt_shape shape, bool channels_first)
+static int widest(const info_row shown[], int count, bool classes)
 {
-    char h[24], w[24], c[24];
-    size_text(h, shape.h);
-    size_text(w, shape.w);
-    size_text(c, shape.c);
-    snprintf(text, 96, "(None, %s, %s, %s)", channels_first ? c : h, channels_first ? h : w,
-             channels_first ? w : c);
-}
-
-static void print_table(const convt_spec *spec, const info_row shown[], int64_t memory)
-{
-    bool first = spec->layers[0].data_format == CONVT_CHANNELS_FIRST;
-    int name = 5;
-    int64_t total = 0;
-    char shape[96], number[32], size[32];
-    for (int i = 0; i < spec->count; i++)
-        name = (int)strlen(shown[i].name) > name ? (int)strlen(shown[i].name) : name;
-    printf("%-*s  %-22s  %12s  %-11s  %10s\n", name, "layer", "output shape", "parameters",
-           "activation", "memory");
-    for (int i = 0; i < spec->count; i++) {
-        shape_text(shape, shown[i].output, first);
-        printf("%-*s  %-22s  %12s  %-11s  %10s\n", name, shown[i].name, shape,
-               shown[i].parameters >= 0 ? count_text(number, shown[i].parameters) : "?",
-               shown[i].activation,
-               shown[i].memory >= 0 ? bytes_text(size, (double)shown[i].memory) : "?");
-        total = shown[i].parameters < 0 || total < 0 ? -1 : total + shown[i].parameters;
+    size_t width = 5;
+    for (int i = 0; i < count; i++) {
+        const size_t length = strlen(classes ? shown[i].layer.class_name : shown[i].layer.name);
+        if (length > width) width = length;
     }
-    printf("%-*s  %-22s  %12s  %-11s  %10s\n", name, "total", "",
+    return (int)width;
+}
+
+static void print_table(const convt_spec *spec, const info_row shown[], int count, int64_t memory)
+{
+    const int name = widest(shown, count, false), class = widest(shown, count, true);
+    const int64_t total = total_of(shown, count);
+    const convt_spec_row x = input_of(spec);
+    char shape[96], number[32], size[32];
+    printf("%-*s  %-*s  %-22s  %12s  %-11s  %10s\n", name, "layer", class, "class", "output shape",
+           "parameters", "activation", "memory");
+    for (int i = 0; i < count; i++) {
+        const info_row *row = &shown[i];
+        printf("%-*s  %-*s  %-22s  %12s  %-11s  %10s\n", name, row->layer.name, class,
+               row->layer.class_name, shape_text(shape, &row->layer),
+               row->layer.variables >= 0 ? count_text(number, row->layer.variables) : "?",
+               row->activation ? row->activation : "",
+               row->memory >= 0            ? bytes_text(size, (double)row->memory)
+               : is_own(spec, &row->layer) ? "?"
+                                           : "");
+    }
+    printf("%-*s  %-*s  %-22s  %12s  %-11s  %10s\n", name, "total", class, "", "",
            total >= 0 ? count_text(number, total) : "?", "",
            memory > 0 ? bytes_text(size, (double)memory) : "?");
-    shape_text(shape,
-               spec->layers[0].input.c > 0 ? spec->layers[0].input : (convt_shape){-1, -1, -1},
-               first);
-    printf("input %s, %s, %s\n", shape,
-           spec->layers[0].dtype == CONVT_FLOAT64 ? "float64" : "float32",
-           first ? "channels_first" : "channels_last");
+    printf("input %s, %s, %s\n", shape_text(shape, &x), dtype_of(spec), format_of(spec));
+    if (spec->predicts_only) printf("predicts, but cannot be trained: %s\n", spec->predicts_only);
 }
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
@@ -131,35 +201,34 @@ static json_t *json_size(int64_t size)
     return size >= 0 ? json_integer(size) : json_null();
 }
 
-static json_t *json_shape(convt_shape shape, bool channels_first)
+static json_t *json_shape(const convt_spec_row *row)
 {
-    int64_t h = shape.h, w = shape.w, c = shape.c;
-    if (channels_first) return json_pack("[n,o,o,o]", json_size(c), json_size(h), json_size(w));
-    return json_pack("[n,o,o,o]", json_size(h), json_size(w), json_size(c));
+    json_t *shape = row->rank ? json_pack("[n]") : json_null();
+    for (int i = 0; i < row->rank; i++)
+        json_array_append_new(shape, row->size[i] > 0 ? json_integer(row->size[i]) : json_null());
+    return shape;
 }
 
-static int print_json(const convt_spec *spec, const info_row shown[], int64_t memory,
+static json_t *json_row(const info_row *row)
+{
+    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o}", "name", row->layer.name, "class_name",
+                     row->layer.class_name, "output_shape", json_shape(&row->layer), "parameters",
+                     json_size(row->layer.variables), "activation",
+                     row->activation ? json_string(row->activation) : json_null(), "memory",
+                     json_size(row->memory));
+}
+
+static int print_json(const convt_spec *spec, const info_row shown[], int count, int64_t memory,
                       const char *file)
 {
-    bool first = spec->layers[0].data_format == CONVT_CHANNELS_FIRST;
-    convt_shape input = spec->layers[0].input.c > 0 ? spec->layers[0].input
-                                                    : (convt_shape){-1, -1, -1};
+    const convt_spec_row x = input_of(spec);
     json_t *layers = json_array();
-    int64_t total = 0;
-    for (int i = 0; i < spec->count; i++) {
-        json_array_append_new(layers,
-                              json_pack("{s:s, s:o, s:o, s:s, s:o}", "name", shown[i].name,
-                                        "output_shape", json_shape(shown[i].output, first),
-                                        "parameters", json_size(shown[i].parameters), "activation",
-                                        shown[i].activation, "memory", json_size(shown[i].memory)));
-        total = shown[i].parameters < 0 || total < 0 ? -1 : total + shown[i].parameters;
-    }
-    json_t *root = json_pack("{s:s, s:o, s:s, s:s, s:o, s:o, s:o}", "file", file, "input_shape",
-                             json_shape(input, first), "dtype",
-                             spec->layers[0].dtype == CONVT_FLOAT64 ? "float64" : "float32",
-                             "data_format", first ? "channels_first" : "channels_last", "layers",
-                             layers, "parameters", json_size(total), "memory",
-                             json_size(memory > 0 ? memory : -1));
+    for (int i = 0; i < count; i++) json_array_append_new(layers, json_row(&shown[i]));
+    json_t *root = json_pack(
+        "{s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:o}", "file", file, "input_shape", json_shape(&x),
+        "dtype", dtype_of(spec), "data_format", format_of(spec), "layers", layers, "parameters",
+        json_size(total_of(shown, count)), "memory", json_size(memory > 0 ? memory : -1),
+        "predicts_only", spec->predicts_only ? json_string(spec->predicts_only) : json_null());
     char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
     json_decref(root);
     if (!text) return complain(EXIT_FAILED, file, "no JSON could be made of it");
@@ -172,21 +241,31 @@ static int print_json(const convt_spec *spec, const info_row shown[], int64_t me
 
 static int show(convt_spec *spec, const info_options *opt)
 {
-    if (!spec->layers) return complain(EXIT_USAGE, opt->file.text, "has no layers");
-    info_row *shown = calloc((size_t)spec->count + 1, sizeof *shown);
-    if (!shown) return complain(EXIT_FAILED, opt->file.text, "out of memory");
-    int64_t memory = 0;
-    describe(spec, opt->batch.given ? opt->batch.integer : 1, shown);
-    if (spec->layers[0].input.h > 0) {
-        spec->layers[0].max_batch = opt->batch.given ? opt->batch.integer : 1;
-        memory = (int64_t)convt_model_memory(spec->layers, spec->count, NULL);
+    const int count = convt_spec_rows(spec, NULL, 0);
+    const size_t rows_there = (size_t)count + 1, layers_there = (size_t)spec->count + 1;
+    convt_spec_row *layers = calloc(rows_there, sizeof *layers);
+    info_row *shown = calloc(rows_there, sizeof *shown);
+    int64_t *memory = calloc(layers_there, sizeof *memory), all = 0;
+    convt_shape *output = calloc(layers_there, sizeof *output);
+    int code = layers && shown && memory && output
+                   ? EXIT_OK
+                   : complain(EXIT_FAILED, opt->file.text, "out of memory");
+    if (code == EXIT_OK) {
+        const int64_t batch = opt->batch.given ? opt->batch.integer : 1;
+        convt_spec_rows(spec, layers, count);
+        describe(spec, batch, layers, count, shown, memory, output);
+        spec->layers[0].max_batch = batch;
+        if (spec->layers[0].input.h > 0)
+            all = (int64_t)convt_model_memory(spec->layers, spec->count, NULL);
+        if (opt->layer.json.given)
+            code = print_json(spec, shown, count, all, opt->file.text);
+        else
+            print_table(spec, shown, count, all);
     }
-    int code = EXIT_OK;
-    if (opt->layer.json.given)
-        code = print_json(spec, shown, memory, opt->file.text);
-    else
-        print_table(spec, shown, memory);
+    free(output);
+    free(memory);
     free(shown);
+    free(layers);
     return code;
 }
 
@@ -212,15 +291,9 @@ static int check(const info_options *opt)
 static int show_file(const info_options *opt)
 {
     convt_spec spec = {0};
-    char *path = run_exists(opt->file.text) ? run_path(opt->file.text, RUN_MODEL)
-                                            : text_of("%s", opt->file.text);
-    int code = path ? model_read("FILE", path, &spec)
-                    : complain(EXIT_FAILED, opt->file.text, "out of memory");
-    if (code == OPTIONS_PARSED) {
-        code = show(&spec, opt);
-        convt_spec_free(&spec);
-    }
-    free(path);
+    int code = weights_read("FILE", opt->file.text, &opt->model, &spec);
+    if (code == OPTIONS_PARSED) code = show(&spec, opt);
+    convt_spec_free(&spec);
     return code;
 }
 

@@ -173,9 +173,12 @@ static int fit_arrays(job *j)
 
 static int make_layers(job *j)
 {
-    const size_t count = (size_t)j->spec.count;
+    convt_error err = {0};
     int code = j->supervised ? fit_arrays(j) : fit_codes(j);
     if (code != OPTIONS_PARSED) return code;
+    if (convt_spec_set_input(&j->spec, j->spec.layers[0].input, &err) != CONVT_OK)
+        return complain_config("--model", &err);
+    const size_t count = (size_t)j->spec.count;
     j->layers = calloc(count, sizeof *j->layers);
     j->saved = calloc(count, sizeof *j->saved);
     if (!j->layers || !j->saved) return out_of_memory();

@@ -4,10 +4,11 @@
 #include "model.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
-#include "options.h"
+#include "run.h"
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -48,6 +49,25 @@ int model_read(const char *where, const char *path, convt_spec *spec)
         return complain_config(where, &err);
     int code = complain_data(where, &err);
     return ends_with(path, ".json") ? EXIT_USAGE : code;
+}
+
+static int read_weights(const char *where, const char *path, const char *model, convt_spec *spec)
+{
+    convt_error err = {0};
+    int code = model_read("--model", model, spec);
+    if (code != OPTIONS_PARSED) return code;
+    return convt_spec_read_weights(path, spec, &err) ? complain_config(where, &err)
+                                                     : OPTIONS_PARSED;
+}
+
+int weights_read(const char *where, const char *path, const option_value *model, convt_spec *spec)
+{
+    char *file = run_exists(path) ? run_path(path, RUN_MODEL) : text_of("%s", path);
+    int code = !file          ? complain(EXIT_FAILED, where, "out of memory")
+               : model->given ? read_weights(where, file, model->text, spec)
+                              : model_read(where, file, spec);
+    free(file);
+    return code;
 }
 
 int config_read(const char *path, convt_spec *spec)

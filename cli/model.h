@@ -7,6 +7,8 @@
 
 #include <convt/io.h>
 
+#include "options.h"
+
 /*
  * Reads a model for the option that `where` names, with the input channels taken from the weights
  * where the config does not say. Returns OPTIONS_PARSED (-1), or the exit code after the line: 2
@@ -14,6 +16,10 @@
  * refused.
  */
 int model_read(const char *where, const char *path, convt_spec *spec);
+
+/* The same for a file or the directory of a run; where --model is given, layers are those of that
+ * model, and the file is asked for weights alone. */
+int weights_read(const char *where, const char *path, const option_value *model, convt_spec *spec);
 
 /* Reads the file of --config, which holds one layer and no weights. Returns OPTIONS_PARSED (-1), or 2
  * after the line. Free the spec in any case. */

@@ -162,6 +162,123 @@ static json_t *config_of(const convti_storage *storage)
     return sequential_of(&storage->items);
 }
 
+/* ---- what x is ------------------------------------------------------------------------------- */
+
+/* The layers of a Sequential. */
+static json_t *list_of(json_t *sequential)
+{
+    json_t *config = json_object_get(sequential, "config");
+    return json_is_array(config) ? config : json_object_get(config, "layers");
+}
+
+/* Puts an InputLayer of this shape in front, in place of one that is there. */
+static bool put_input(json_t *sequential, const convti_items *items)
+{
+    json_t *list = list_of(sequential), *inner = json_object_get(sequential, "config");
+    const char *first = convti_json_string(json_array_get(list, 0), "class_name");
+    if (first && strcmp(first, "InputLayer") == 0) json_array_remove(list, 0);
+    if (json_object_get(inner, "build_input_shape"))
+        json_object_set_new(inner, "build_input_shape", batch_shape(&items->list[0].input));
+    if (json_object_get(sequential, "build_config"))
+        json_object_set_new(sequential, "build_config",
+                            json_pack("{s:o}", "input_shape", batch_shape(&items->list[0].input)));
+    return json_array_insert_new(list, 0, input_layer(items)) == 0;
+}
+
+/* False: a size that is there is another one. *open says that some size is not there. */
+static bool complete(convti_tensor *input, const convti_tensor *given, bool *open)
+{
+    bool same = input->rank == 0 || input->rank == given->rank;
+    *open = input->rank == 0;
+    for (int i = 0; i < input->rank && same; i++) {
+        same = input->size[i] == 0 || input->size[i] == given->size[i];
+        *open = *open || input->size[i] == 0;
+    }
+    *input = *given;
+    return same;
+}
+
+static convti_tensor tensor_of(const convt_spec *spec, convt_shape s)
+{
+    if (spec->x_rank == 2) return (convti_tensor){1, {s.c}};
+    return spec->layers[0].data_format == CONVT_CHANNELS_FIRST
+               ? (convti_tensor){3, {s.c, s.h, s.w}}
+               : (convti_tensor){3, {s.h, s.w, s.c}};
+}
+
+/* The Input of a Functional has a name that its layers know: it stays, with the sizes it leaves open. */
+convt_status convt_spec_set_input(convt_spec *spec, convt_shape input, convt_error *err)
+{
+    convti_storage *storage = spec->storage;
+    const convti_tensor given = tensor_of(spec, input);
+    bool open;
+    if (!complete(&storage->items.list[0].input, &given, &open)) {
+        convt_spec_free(spec);
+        return convti_fail(err, CONVT_INVALID_SHAPE, "x", "is %s where the model takes another",
+                           convti_tensor_text(&given).text);
+    }
+    json_t *shared = open ? config_of(storage) : NULL, *config = json_deep_copy(shared);
+    json_decref(shared);
+    if (!open || (config && !list_of(config)) ||
+        json_object_get(json_object_get(config, "config"), "input_layers")) {
+        spec->layers[0].input = input;
+        json_decref(config);
+        return CONVT_OK;
+    }
+    convti_package package = {.config = config, .weights = spec->weights};
+    const bool good = config && put_input(config, &storage->items);
+    spec->weights = (convt_archive){0};
+    convt_spec_free(spec);
+    if (good) return take_package(&package, spec, err);
+    convti_package_free(&package);
+    return convti_no_memory(err, "config", 1);
+}
+
+/* ---- what a spec holds ----------------------------------------------------------------------- */
+
+/* The layer of an item's name, or the one that was there before it. */
+static int layer_of(const convt_spec *spec, const convti_item *item, int before)
+{
+    for (int i = 0; i < spec->count; i++)
+        if (spec->layers[i].name && strcmp(spec->layers[i].name, item->name) == 0) return i;
+    return before;
+}
+
+static int64_t variables_of(const convti_item *item, bool channels_first)
+{
+    const char *names[CONVTI_MOST_VARIABLES];
+    const convt_config *cfg = &item->arguments->cfg;
+    const int64_t count = convti_item_variables(item, names);
+    const convt_shape x = convti_shape_of(&item->input, channels_first),
+                      y = convti_shape_of(&item->output, channels_first);
+    int64_t kernel;
+    if (item->class->variables == CONVTI_NO_VARIABLES) return 0;
+    if (item->class->variables == CONVTI_STATISTICS) return x.c > 0 ? count * x.c : -1;
+    const int64_t filters = cfg->filters > 0 ? cfg->filters : y.c;
+    const bool taps = cfg->kernel_size.h > 0;
+    if (x.c < 1 || !convti_count(taps ? cfg->kernel_size.h : 1, taps ? cfg->kernel_size.w : 1,
+                                 filters, x.c, &kernel))
+        return -1;
+    return kernel + (count > 1 ? filters : 0);
+}
+
+int convt_spec_rows(const convt_spec *spec, convt_spec_row rows[], int room)
+{
+    const convti_items *items = &((const convti_storage *)spec->storage)->items;
+    int layer = -1;
+    for (int i = 0; i < items->count && i < room; i++) {
+        const convti_item *item = &items->list[i];
+        layer = layer_of(spec, item, layer);
+        rows[i] = (convt_spec_row){.class_name = item->class_name,
+                                   .name = item->name,
+                                   .rank = item->output.rank,
+                                   .variables = variables_of(item, items->channels_first),
+                                   .layer = layer};
+        memcpy(rows[i].size, item->output.size, sizeof rows[i].size);
+    }
+    return items->count;
+}
+
 /* ---- saving ---------------------------------------------------------------------------------- */
 
 convt_status convt_spec_json(const convt_spec *spec, char **json, convt_error *err)

@@ -174,6 +174,23 @@ CONVT_API convt_status convt_spec_decode(const void *data, size_t size, const ch
                                          convt_spec *spec, convt_error *err);
 CONVT_API void convt_spec_free(convt_spec *spec);
 
+/* Says what x is where the file leaves that open, so that the model is saved with it; layers and all
+ * are made once more. Sizes that the file has must be these: CONVT_INVALID_SHAPE. On failure the spec
+ * is empty. */
+CONVT_API convt_status convt_spec_set_input(convt_spec *spec, convt_shape input, convt_error *err);
+
+/* The Keras layers of a spec, in the order of the data. */
+typedef struct convt_spec_row {
+    const char *class_name, *name; /* "Dense", "dense"; owned by the spec */
+    int rank;                      /* of its output behind the batch: 1 or 3; 0: not known */
+    int64_t size[3];               /* in memory order; 0: not known */
+    int64_t variables;             /* numbers in all its variables; -1: not known */
+    int layer; /* of spec.layers, that computes it, alone or with others; -1: none */
+} convt_spec_row;
+
+/* Fills at most `room` rows, returns how many there are. */
+CONVT_API int convt_spec_rows(const convt_spec *spec, convt_spec_row rows[], int room);
+
 /* Takes the weights of a file, whatever else it holds, in place of the spec's. */
 CONVT_API convt_status convt_spec_read_weights(const char *path, convt_spec *spec,
                                                convt_error *err);
