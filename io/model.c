@@ -71,7 +71,7 @@ convt_status convt_spec_read_weights(const char *path, convt_spec *spec, convt_e
 {
     convti_storage *storage = spec->storage;
     convti_input input;
-    convti_package package;
+    convti_package package = {0};
     convt_status status = convti_input_open(&input, path, err);
     if (status) return status;
     status = convti_package_read(&input, &storage->items, &package, err);
@@ -79,12 +79,13 @@ convt_status convt_spec_read_weights(const char *path, convt_spec *spec, convt_e
         status = convti_fail(err, CONVT_BAD_FORMAT, input.name, "holds no weights");
     if (!status) status = convti_constants_take(storage, &package.weights, err);
     convti_input_close(&input);
-    if (status) return status;
-    convt_archive_free(&spec->weights);
-    spec->weights = package.weights;
-    package.weights = (convt_archive){0};
+    if (!status) {
+        convt_archive_free(&spec->weights);
+        spec->weights = package.weights;
+        package.weights = (convt_archive){0};
+    }
     convti_package_free(&package);
-    return CONVT_OK;
+    return status;
 }
 
 void convt_spec_free(convt_spec *spec)

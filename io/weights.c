@@ -201,6 +201,9 @@ convt_status convt_spec_load_weights(const convt_spec *spec, convt_model *model,
         return convti_fail(err, CONVT_INVALID_ARGUMENT, "inference", "must be set: %s",
                            spec->predicts_only);
     if (spec->weights.count == 0) return CONVT_OK;
+    if (convt_model_layer_count(model) != spec->count)
+        return convti_fail(err, CONVT_INVALID_ARGUMENT, "model", "has %d layers, the spec %d",
+                           convt_model_layer_count(model), spec->count);
     status = for_weights(spec, model, false, err);
     if (!status) status = check_folds(spec, err);
     if (!status) status = for_weights(spec, model, true, err);

@@ -471,9 +471,9 @@ static void damaged_configs_are_refused(void **state)
                                                                                        "D",
                                                                                        "\"cropping"
                                                                                        "\": 1") ","
-                                                                                                " " LAYER("Rescaling",
-                                                                                                          "\"scale\": [1, 2]") ", " LAYER("Activation",
-                                                                                                                                          "\"activation\": \"elu\"") "]";
+                                                                                                " " LAYER("Rescaling", "\"scale\": [1, 2]") ", " LAYER(
+                                                                                                    "Activation",
+                                                                                                    "\"activation\": \"elu\"") "]";
     static const char marks[] = "0123456789-.,:[]{}\"nul eE";
     uint64_t random = 5;
     int models = 0;
@@ -566,6 +566,45 @@ static void weights_of_every_type_are_loaded(void **state)
     convt_spec_free(&spec);
 }
 
+/* What a file of weights alone holds is taken whole or not at all. */
+static void weights_of_another_file_are_taken(void **state)
+{
+    (void)state;
+    convt_spec spec = read_ok(path_of("normalized_last.npz")),
+               other = read_ok(path_of("norms_last.npz"));
+    convt_error err = {CONVT_OK, "", ""};
+    float *gamma = array_of(&spec, "batch_normalization/gamma")->data;
+    gamma[0] = 100;
+    assert_int_equal(convt_spec_read_weights(path_of("normalized_last.npz"), &spec, &err),
+                     CONVT_OK);
+    check_prediction("normalized_last.npz", &spec);
+    convt_status status = convt_spec_read_weights(path_of("frozen_last.npz"), &other, &err);
+    assert_refused(status, &err, CONVT_BAD_FORMAT, "batch_normalization_2/gamma", "missing");
+    check_prediction("norms_last.npz", &other);
+    status =
+        convt_spec_read_weights(CONVT_SOURCE_DIR "/tests/data/keras_sequential.json", &spec, &err);
+    assert_refused(status, &err, CONVT_BAD_FORMAT, "keras_sequential.json", "holds no weights");
+    convt_spec_free(&spec);
+    convt_spec_free(&other);
+}
+
+static void a_model_that_is_frozen_has_frozen_layers(void **state)
+{
+    (void)state;
+    static const char json[] =
+        "{\"class_name\": \"Functional\", \"config\": {\"trainable\": false, \"layers\": [{"
+        "\"class_name\": \"InputLayer\", \"name\": \"x\", \"config\": {\"batch_shape\": [null, "
+        "4]}, "
+        "\"inbound_nodes\": []}, {\"class_name\": \"Dense\", \"name\": \"d\", \"config\": "
+        "{\"name\": "
+        "\"d\", \"units\": 3}, \"inbound_nodes\": [[[\"x\", 0, 0, {}]]]}], \"input_layers\": "
+        "[[\"x\", 0, "
+        "0]], \"output_layers\": [[\"d\", 0, 0]]}}";
+    convt_spec spec = parse_ok(json);
+    assert_true(spec.layers[0].frozen);
+    convt_spec_free(&spec);
+}
+
 /* ---- the config that is given back ----------------------------------------------------------- */
 
 static void the_config_is_that_of_keras(void **state)
@@ -617,6 +656,8 @@ int main(void)
         cmocka_unit_test(lowered_layers_are_written_by_their_spec_alone),
         cmocka_unit_test(weights_are_taken_where_there_were_none),
         cmocka_unit_test(weights_of_every_type_are_loaded),
+        cmocka_unit_test(weights_of_another_file_are_taken),
+        cmocka_unit_test(a_model_that_is_frozen_has_frozen_layers),
         cmocka_unit_test(the_config_is_that_of_keras),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
