@@ -86,6 +86,15 @@ convti_json_reader convti_json_read_regularizer;
 convti_json_reader convti_json_read_constraint;
 convti_json_reader convti_json_read_activation;
 
+convti_json_reader convti_json_read_filters; /* into an int64_t */
+convti_json_reader convti_json_read_pair;    /* one size or two, into a convt_hw */
+convti_json_reader convti_json_read_output_padding;
+convti_json_reader convti_json_read_padding;
+convti_json_reader convti_json_read_data_format;
+convti_json_reader convti_json_read_dtype; /* a name or a policy */
+convti_json_reader convti_json_read_off;   /* into a bool that is true where the value is not */
+convti_json_reader convti_json_read_convt; /* {...}, what goes beyond Keras, into a convt_config */
+
 /* {"alpha": 0.5, ...}: arguments of the activation at target, which was read before. */
 convti_json_reader convti_json_read_activation_arguments;
 
@@ -122,17 +131,8 @@ convt_status convti_json_read_keys(const convti_place *place, convti_json_keys k
 convt_status convti_json_read_base(const convti_place *place, const char *class_name,
                                    convti_json_keys own, const json_t *config, convt_config *cfg);
 
-/* layer.get_config(): every key of Conv2DTranspose. cfg->input stays as it is. Strings are the
- * JSON's own. */
-convt_status convti_json_read_layer(const convti_place *place, const json_t *config,
-                                    convt_config *cfg);
-
-/* The other way; NULL and *err where Keras has no words for it. */
+/* layer.get_config(): every key of Conv2DTranspose; NULL and *err where Keras has no words for it. */
 json_t *convti_json_write_layer(const convt_config *cfg, const char *name, convt_error *err);
-
-/* convt_spec_parse; `name` is the field of errors about the text itself. */
-convt_status convti_spec_parse(const char *json, const char *name, convt_spec *spec,
-                               convt_error *err);
 
 /* Keras' layers that are activations, some with arguments of their own: ReLU, LeakyReLU, ELU. */
 typedef struct convti_activation_layer {

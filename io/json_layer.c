@@ -1,7 +1,7 @@
 /*
- * The config of one Conv2DTranspose: tables of keys, each with the function that reads its value
- * into a field of the config. The order is that of Keras' constructor, so that of several errors
- * the one is reported that Keras reports; what only build or call refuse comes behind all of it.
+ * Values that layers take as arguments, each with the refusals of Keras' constructors. What only
+ * build or call refuse is refused later, behind all of the constructor. classes.c says which class
+ * takes which.
  */
 #include <stddef.h>
 #include <string.h>
@@ -13,7 +13,7 @@
 /* ---- numbers --------------------------------------------------------------------------------- */
 
 /* The constructor compares with 0; whether it is an integer shows when the kernel is made. */
-static convt_status read_filters(const convti_place *place, const char *name, const json_t *value,
+convt_status convti_json_read_filters(const convti_place *place, const char *name, const json_t *value,
                                  void *target)
 {
     double filters;
@@ -82,7 +82,7 @@ static convt_status read_two(const convti_place *place, const char *name, const 
         shown.text);
 }
 
-static convt_status read_pair(const convti_place *place, const char *name, const json_t *value,
+convt_status convti_json_read_pair(const convti_place *place, const char *name, const json_t *value,
                               void *target)
 {
     int64_t size[2];
@@ -92,7 +92,7 @@ static convt_status read_pair(const convti_place *place, const char *name, const
     return status;
 }
 
-static convt_status read_output_padding(const convti_place *place, const char *name,
+convt_status convti_json_read_output_padding(const convti_place *place, const char *name,
                                         const json_t *value, void *target)
 {
     int64_t size[2];
@@ -135,7 +135,7 @@ static convt_status read_trainable(const convti_place *place, const char *name, 
     return CONVT_OK;
 }
 
-static convt_status read_use_bias(const convti_place *place, const char *name, const json_t *value,
+convt_status convti_json_read_off(const convti_place *place, const char *name, const json_t *value,
                                   void *target)
 {
     (void)place, (void)name;
@@ -144,7 +144,7 @@ static convt_status read_use_bias(const convti_place *place, const char *name, c
 }
 
 /* A list passes the constructor. */
-static convt_status read_padding(const convti_place *place, const char *name, const json_t *value,
+convt_status convti_json_read_padding(const convti_place *place, const char *name, const json_t *value,
                                  void *target)
 {
     static const char expected[] = "\"valid\" or \"same\"";
@@ -159,7 +159,7 @@ static convt_status read_padding(const convti_place *place, const char *name, co
     return CONVT_OK;
 }
 
-static convt_status read_data_format(const convti_place *place, const char *name,
+convt_status convti_json_read_data_format(const convti_place *place, const char *name,
                                      const json_t *value, void *target)
 {
     const char *text = json_string_value(value);
@@ -204,7 +204,7 @@ static convt_status read_policy_name(const convti_place *place, const char *name
 }
 
 /* "float32", or a policy as an object, {"class_name": "DTypePolicy", "config": {"name": ...}}. */
-static convt_status read_dtype(const convti_place *place, const char *name, const json_t *value,
+convt_status convti_json_read_dtype(const convti_place *place, const char *name, const json_t *value,
                                void *target)
 {
     static const char *const policies[] = {"DTypePolicy", "FloatDTypePolicy", NULL};
@@ -227,7 +227,7 @@ static convt_status read_dtype(const convti_place *place, const char *name, cons
 
 static const convti_json_key first_keys[] = {
     {"name", read_name, offsetof(convt_config, name)},
-    {"dtype", read_dtype, offsetof(convt_config, dtype)},
+    {"dtype", convti_json_read_dtype, offsetof(convt_config, dtype)},
     {"activity_regularizer", convti_json_read_regularizer,
      offsetof(convt_config, activity_regularizer)},
 };
@@ -294,7 +294,7 @@ static convt_status read_sides(const convti_place *place, const char *name, cons
 }
 
 /* "convt": {...}, all of it optional. */
-static convt_status read_convt(const convti_place *place, const char *name, const json_t *value,
+convt_status convti_json_read_convt(const convti_place *place, const char *name, const json_t *value,
                                void *target)
 {
     static const convti_json_key list[] = {
@@ -314,91 +314,4 @@ static convt_status read_convt(const convti_place *place, const char *name, cons
             return convti_json_unknown_key(&inner, name, key, item);
     }
     return convti_json_read_keys(&inner, keys, value, target);
-}
-
-/* ---- the layer ------------------------------------------------------------------------------- */
-
-static const convti_json_key own_keys[] = {
-    {"kernel_size", read_pair, offsetof(convt_config, kernel_size)},
-    {"strides", read_pair, offsetof(convt_config, strides)},
-    {"dilation_rate", read_pair, offsetof(convt_config, dilation_rate)},
-    {"padding", read_padding, offsetof(convt_config, padding)},
-    {"output_padding", read_output_padding, offsetof(convt_config, output_padding)},
-    {"data_format", read_data_format, offsetof(convt_config, data_format)},
-    {"activation", convti_json_read_activation, offsetof(convt_config, activation)},
-    {"use_bias", read_use_bias, offsetof(convt_config, no_bias)},
-    {"kernel_initializer", convti_json_read_initializer,
-     offsetof(convt_config, kernel_initializer)},
-    {"bias_initializer", convti_json_read_initializer, offsetof(convt_config, bias_initializer)},
-    {"kernel_regularizer", convti_json_read_regularizer,
-     offsetof(convt_config, kernel_regularizer)},
-    {"bias_regularizer", convti_json_read_regularizer, offsetof(convt_config, bias_regularizer)},
-    {"kernel_constraint", convti_json_read_constraint, offsetof(convt_config, kernel_constraint)},
-    {"bias_constraint", convti_json_read_constraint, offsetof(convt_config, bias_constraint)},
-    {"convt", read_convt, 0},
-    {"filters", read_filters, offsetof(convt_config, filters)},
-};
-
-/* Explicit padding has a rule of its own, which is the layer's to check. */
-static convt_status check_output_padding(const convti_place *place, const convt_config *cfg)
-{
-    const int64_t padding[2] = {cfg->output_padding.h, cfg->output_padding.w},
-                  strides[2] = {cfg->strides.h ? cfg->strides.h : 1,
-                                cfg->strides.w ? cfg->strides.w : 1};
-    for (int i = 0; i < 2 && cfg->output_padding.set && !cfg->explicit_padding.set; i++) {
-        if (padding[i] >= strides[i])
-            return convti_json_refuse(
-                place, "output_padding",
-                "`output_padding` must be strictly less than `strides` for all dimensions. At "
-                "dimension %d, `output_padding` is %lld but `strides` is %lld",
-                i, (long long)padding[i], (long long)strides[i]);
-    }
-    return CONVT_OK;
-}
-
-static convt_status check_strides(const convti_place *place, const convt_config *cfg)
-{
-    const convt_hw strides = cfg->strides, dilation = cfg->dilation_rate;
-    if (cfg->strides_with_dilation || (strides.h <= 1 && strides.w <= 1) ||
-        (dilation.h <= 1 && dilation.w <= 1))
-        return CONVT_OK;
-    return convti_json_refuse(place, "strides",
-                              "`strides > 1` not supported in conjunction with `dilation_rate > "
-                              "1`. Received: strides=(%lld, %lld) and dilation_rate=(%lld, %lld)",
-                              (long long)strides.h, (long long)strides.w, (long long)dilation.h,
-                              (long long)dilation.w);
-}
-
-/* Keras makes the policy first, then sees which arguments there are. */
-static convt_status check_call(const convti_place *place, const json_t *config)
-{
-    static const char *const needed[] = {"filters", "kernel_size"};
-    const json_t *dtype = json_object_get(config, "dtype");
-    convt_dtype ignored;
-    if (json_is_object(dtype)) {
-        convt_status status = read_dtype(place, "dtype", dtype, &ignored);
-        if (status) return status;
-    }
-    for (int i = 0; i < 2; i++) {
-        if (!json_object_get(config, needed[i]))
-            return convti_json_refuse(place, needed[i],
-                                      "missing: Conv2DTranspose needs filters and kernel_size");
-    }
-    return CONVT_OK;
-}
-
-convt_status convti_json_read_layer(const convti_place *outer, const json_t *config,
-                                    convt_config *cfg)
-{
-    const convti_json_keys own = CONVTI_JSON_KEYS(own_keys);
-    convt_error later = {.status = CONVT_OK};
-    convti_place place = *outer;
-    place.later = &later;
-    convt_status status = check_call(&place, config);
-    if (!status) status = convti_json_read_base(&place, "Conv2DTranspose", own, config, cfg);
-    if (!status) status = convti_json_read_keys(&place, own, config, cfg);
-    if (!status) status = check_output_padding(&place, cfg);
-    if (!status) status = check_strides(&place, cfg);
-    if (status || !later.status) return status;
-    return convti_fail(place.err, later.status, later.field, "%s", later.message);
 }

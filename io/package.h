@@ -33,8 +33,13 @@ typedef struct convti_tensor {
     int64_t size[3];
 } convti_tensor;
 
-/* One Keras layer of a straight line; everything is borrowed from the JSON. */
+typedef struct convti_class convti_class; /* classes.h */
+struct convti_arguments;
+
+/* One Keras layer of a straight line; strings and config are borrowed from the JSON. */
 typedef struct convti_item {
+    const convti_class *class;
+    struct convti_arguments *arguments; /* what the config says */
     const char *class_name; /* as Keras calls it today: "Conv2DTranspose", "BatchNormalization" */
     const char *name;       /* unique; automatic where the JSON has none */
     json_t *config;         /* its get_config() */

@@ -51,6 +51,24 @@ static bool data_format_ok(const convt_config *c)
 {
     return c->data_format == CONVT_CHANNELS_LAST || c->data_format == CONVT_CHANNELS_FIRST;
 }
+static bool kernel_order_ok(const convt_config *c)
+{
+    return (unsigned)c->kernel_order <= CONVT_KERNEL_DENSE;
+}
+/* A matrix has no taps. */
+static bool dense_has_one_tap(const convt_config *c)
+{
+    return c->kernel_order != CONVT_KERNEL_DENSE ||
+           (c->kernel_size.h == 1 && c->kernel_size.w == 1);
+}
+/* Nothing is added to the loss of constants, and nothing moves them. */
+static bool fixed_is_free(const convt_config *c)
+{
+    return !c->fixed || (c->kernel_regularizer.kind == CONVT_NO_REGULARIZER &&
+                         c->bias_regularizer.kind == CONVT_NO_REGULARIZER &&
+                         c->kernel_constraint.kind == CONVT_NO_CONSTRAINT &&
+                         c->bias_constraint.kind == CONVT_NO_CONSTRAINT);
+}
 static bool filters_ok(const convt_config *c)
 {
     return c->filters > 0;
@@ -138,6 +156,16 @@ static struct sizes show_data_format(const convt_config *c)
 {
     return (struct sizes){1, {c->data_format}};
 }
+static struct sizes show_kernel_order(const convt_config *c)
+{
+    return (struct sizes){1, {c->kernel_order}};
+}
+static struct sizes show_weight_terms(const convt_config *c)
+{
+    return (struct sizes){4,
+                          {c->kernel_regularizer.kind, c->bias_regularizer.kind,
+                           c->kernel_constraint.kind, c->bias_constraint.kind}};
+}
 static struct sizes show_filters(const convt_config *c)
 {
     return (struct sizes){1, {c->filters}};
@@ -191,6 +219,8 @@ static const struct rule arguments[] = {
      "explicit_padding must be 4 integers of 0 or more"},
     {"data_format", data_format_ok, show_data_format,
      "data_format must be channels_last (0) or channels_first (1)"},
+    {"kernel_order", kernel_order_ok, show_kernel_order,
+     "kernel_order must be transposed (0), conv (1) or dense (2)"},
 };
 
 /* What must fit together, then what creation asks beyond Keras' constructor. */
@@ -203,6 +233,11 @@ static const struct rule together[] = {
      "strides and dilation_rate must not both be greater than 1"},
     {"explicit_padding", one_padding, show_padding,
      "explicit_padding takes the place of padding, which must then be valid (0)"},
+    {"kernel_size", dense_has_one_tap, show_kernel_size,
+     "kernel_size must be 1, 1 where kernel_order is dense (2)"},
+    {"fixed", fixed_is_free, show_weight_terms,
+     "fixed: constants take neither kernel_regularizer, bias_regularizer, kernel_constraint nor "
+     "bias_constraint, which must be 0, 0, 0, 0"},
     {"input", input_ok, show_input, "input must be height, width and channels greater than 0"},
     {"max_batch", max_batch_ok, show_max_batch, "max_batch must be greater than 0, or 0 for 1"},
     {"threads", threads_ok, show_threads, "threads must be 0 (the OpenMP maximum) or more"},
@@ -220,11 +255,17 @@ static convt_status refuse(const struct rule *rule, const convt_config *c, convt
     return convti_fail(err, CONVT_INVALID_ARGUMENT, rule->field, "%s%s", rule->message, text);
 }
 
+int convti_kernel_rank(convt_kernel_order order)
+{
+    return order == CONVT_KERNEL_DENSE ? 2 : 4;
+}
+
 static convt_status check_families(const convt_config *c, convt_error *err)
 {
+    const int rank = convti_kernel_rank(c->kernel_order);
     convt_status s = convti_activation_check(&c->activation, "activation", err);
     if (s == CONVT_OK)
-        s = convti_initializer_check(&c->kernel_initializer, 4, "kernel_initializer", err);
+        s = convti_initializer_check(&c->kernel_initializer, rank, "kernel_initializer", err);
     if (s == CONVT_OK)
         s = convti_initializer_check(&c->bias_initializer, c->no_bias ? 0 : 1, "bias_initializer",
                                      err);
@@ -234,7 +275,7 @@ static convt_status check_families(const convt_config *c, convt_error *err)
     if (s == CONVT_OK)
         s = convti_regularizer_check(&c->activity_regularizer, "activity_regularizer", err);
     if (s == CONVT_OK)
-        s = convti_constraint_check(&c->kernel_constraint, 4, "kernel_constraint", err);
+        s = convti_constraint_check(&c->kernel_constraint, rank, "kernel_constraint", err);
     if (s == CONVT_OK) s = convti_constraint_check(&c->bias_constraint, 1, "bias_constraint", err);
     return s;
 }

@@ -7,4 +7,7 @@
 /* *out = *cfg with every default filled in, or a refusal that names the field and the value. */
 convt_status convti_config_resolve(convt_config *out, const convt_config *cfg, convt_error *err);
 
+/* Of the kernel as a parameter. */
+int convti_kernel_rank(convt_kernel_order order);
+
 #endif

@@ -11,6 +11,7 @@ typedef enum convti_distribution {
     CONVTI_NORMAL,           /* mean a, deviation b */
     CONVTI_TRUNCATED_NORMAL, /* a + b z, |z| <= 2 */
     CONVTI_ORTHOGONAL,       /* a times orthonormal columns, or rows where those are fewer */
+    CONVTI_IDENTITY,         /* a on the diagonal, else 0 */
 } convti_distribution;
 
 typedef struct convti_draw {

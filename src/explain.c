@@ -48,6 +48,24 @@ static void explain_layer(struct page *page, const struct convt_layer *l)
         tiles->lanes, tiles->gemm_rows[tiles->vectors], tiles->vectors);
 }
 
+/* What a layer beyond Keras' does with its kernel. */
+static void explain_kernel(struct page *page, const struct convt_layer *l)
+{
+    static const char *const orders[] = {
+        [CONVT_KERNEL_CONV] = "stored as Conv2D's, (height, width, channels, filters), turned by "
+                              "180 degrees",
+        [CONVT_KERNEL_DENSE] = "stored as Dense's, (channels, filters)",
+    };
+    const char *order = orders[l->cfg.kernel_order];
+    if (!order && !l->cfg.fixed) return;
+    say(page, "kernel: %s%s%s%s\n", order ? order : "",
+        order && convti_has_gradients(l)
+            ? "; packing reads it in that order, and dw is turned into it at the end"
+            : "",
+        order && l->cfg.fixed ? "; " : "",
+        l->cfg.fixed ? "fixed, as the bias: neither dw nor db" : "");
+}
+
 /* ---- gather: forward and dx ------------------------------------------------------------------ */
 
 static void explain_panels(struct page *page, const struct gather_plan *p,
@@ -143,9 +161,11 @@ static void explain_sweep(struct page *page, const struct convt_layer *l)
     const char *name = convti_snake_name(CONVTI_ACTIVATIONS, (int)a->kind);
     const int64_t block = convti_sweep_block(&l->sweep, &l->geometry, l->cfg.max_batch);
     if (convti_needs_dz(l))
-        say(page, "dz: one sweep for dz = dy * (%s)' and db, in blocks of %lld pixels%s\n",
-            name ? name : "custom activation", (long long)block,
+        say(page, "dz: one sweep for dz = dy * (%s)'%s, in blocks of %lld pixels%s\n",
+            name ? name : "custom activation", l->cfg.fixed ? "" : " and db", (long long)block,
             l->needs_z ? "; z is what forward kept, or is computed again" : "");
+    else if (l->cfg.fixed)
+        say(page, "dz: is dy itself\n");
     else
         say(page, "dz: is dy itself; db in blocks of %lld pixels\n", (long long)block);
 }
@@ -170,6 +190,7 @@ size_t convt_layer_explain(const convt_layer *l, char *text, size_t size)
 {
     struct page page = {text, size, 0};
     explain_layer(&page, l);
+    explain_kernel(&page, l);
     if (l->lines.chosen)
         explain_lines(&page, l);
     else
@@ -177,7 +198,7 @@ size_t convt_layer_explain(const convt_layer *l, char *text, size_t size)
     if (!l->cfg.inference) {
         explain_sweep(&page, l);
         explain_gather(&page, l, "dx", &l->backward, "channels", "filters");
-        explain_outer(&page, l);
+        if (convti_has_gradients(l)) explain_outer(&page, l);
     }
     explain_memory(&page, l);
     return page.length;

@@ -142,6 +142,15 @@ static convt_status infer_output(struct geometry *g, const convt_config *cfg, co
     return CONVT_OK;
 }
 
+/* Conv2D's kernel is turned by 180 degrees, which counts its taps from the last one; a Dense is one
+ * of a single tap. */
+static struct weight_strides strides_of(const struct geometry *g)
+{
+    const int64_t tap = g->filters * g->channels;
+    return g->turned ? (struct weight_strides){(g->taps - 1) * tap, -tap, 1, g->filters}
+                     : (struct weight_strides){0, tap, g->channels, 1};
+}
+
 convt_status convti_geometry(struct geometry *g, const convt_config *cfg, convt_error *err)
 {
     const convt_optional_sides *sides = &cfg->explicit_padding;
@@ -157,6 +166,7 @@ convt_status convti_geometry(struct geometry *g, const convt_config *cfg, convt_
         .channels = cfg->input.c,
         .filters = cfg->filters,
         .channels_first = cfg->data_format == CONVT_CHANNELS_FIRST,
+        .turned = cfg->kernel_order != CONVT_KERNEL_TRANSPOSED,
     };
     if (!infer_axis(&g->h, cut_of(cfg, cfg->output_padding.h, sides->top, sides->bottom)) ||
         !infer_axis(&g->w, cut_of(cfg, cfg->output_padding.w, sides->left, sides->right)))
@@ -172,6 +182,7 @@ convt_status convti_geometry(struct geometry *g, const convt_config *cfg, convt_
         !product(&g->taps, g->h.kernel, g->w.kernel, 1) ||
         !product(&g->w_size, g->taps, g->filters, g->channels))
         return too_large(cfg, err);
+    g->stored = strides_of(g);
     return infer_output(g, cfg, err);
 }
 

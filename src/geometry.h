@@ -18,12 +18,20 @@ struct axis {
     int64_t crop; /* at the beginning; what is cut or added at the end follows from out */
 };
 
+/* Where weights lie in the kernel as it is stored (convt_kernel_order): w[t,f,c] at
+ * first + t * tap + f * filter + c * channel, t counting the taps of both axes. */
+struct weight_strides {
+    int64_t first, tap, filter, channel;
+};
+
 struct geometry {
     struct axis h, w;
     int64_t channels, filters;
     int64_t taps;           /* kernel h * w */
     int64_t x_size, z_size; /* elements of one sample */
     int64_t w_size;         /* elements of the kernel */
+    struct weight_strides stored;
+    bool turned; /* stored is not [t][f][c], the order in which dw is made */
     bool channels_first;
 
     /* After the activation: y has the shape of z unless the activation takes several z for a y. */

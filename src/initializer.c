@@ -23,7 +23,8 @@ typedef enum recipe {
     TRUNCATED_NORMAL,
     UNIFORM,
     VALUE,
-    ORTHOGONAL
+    ORTHOGONAL,
+    IDENTITY
 } recipe;
 
 static const struct row {
@@ -136,10 +137,15 @@ static convt_status check_fans(const convt_initializer *init, bool taken, int ra
 
 static convt_status check_rank(const struct row *row, int rank, const char *field, convt_error *err)
 {
-    if (!row || row->recipe != ORTHOGONAL || rank != 1) return CONVT_OK;
-    return convti_fail(err, CONVT_INVALID_ARGUMENT, field,
-                       "%s: orthogonal needs a tensor of at least two dimensions, got rank %d",
-                       field, rank);
+    if (row && row->recipe == ORTHOGONAL && rank == 1)
+        return convti_fail(err, CONVT_INVALID_ARGUMENT, field,
+                           "%s: orthogonal needs a tensor of at least two dimensions, got rank %d",
+                           field, rank);
+    if (row && row->recipe == IDENTITY && rank != 2 && rank != 0)
+        return convti_fail(err, CONVT_INVALID_ARGUMENT, field,
+                           "%s: identity can only be used for 2D matrices, got rank %d", field,
+                           rank);
+    return CONVT_OK;
 }
 
 convt_status convti_initializer_check(const convt_initializer *init, int rank, const char *field,
@@ -189,12 +195,12 @@ static double product(const convt_axes *axes, int rank, convt_view shape)
     return value;
 }
 
-/* Unless the axes are named, in of axis 2 and out of axis 3, which for the kernel of a transposed
- * convolution are filters and inputs. */
+/* Unless the axes are named, in of the last axis but one and out of the last, which for the kernel of
+ * a transposed convolution are filters and inputs. */
 static double fan_of(const convt_initializer *init, convt_fan_mode mode, int rank, convt_view shape)
 {
     double taps = rank == 4 ? (double)shape.n * (double)shape.h : 1;
-    double fan_in = taps * (double)(rank == 4 ? shape.w : shape.c),
+    double fan_in = taps * (double)(rank == 1 ? shape.c : shape.w),
            fan_out = taps * (double)shape.c;
     if (init->input_axes.count != 0 && init->output_axes.count != 0) {
         fan_in = product(&init->input_axes, rank, shape);
@@ -252,6 +258,10 @@ static convti_draw draw_of(const convt_initializer *init, int rank, convt_view s
                                       : row->scale};
     case ORTHOGONAL:
         return (convti_draw){CONVTI_ORTHOGONAL,
+                             .a = convti_argument_value(init->gain, arguments->gain),
+                             .columns = shape.c};
+    case IDENTITY:
+        return (convti_draw){CONVTI_IDENTITY,
                              .a = convti_argument_value(init->gain, arguments->gain),
                              .columns = shape.c};
     case FROM_CONFIG:

@@ -19,7 +19,7 @@
 /* Offsets of the parts in the arena, found before memory is asked for. */
 struct layout {
     convti_size size;
-    size_t kernel, bias, dkernel, dbias, packed_forward, packed_backward, packed_bias;
+    size_t kernel, bias, dkernel, dbias, dw, packed_forward, packed_backward, packed_bias;
     size_t variable;
     size_t classes[4], slots[4];
     size_t dz, dy_copy, dw_parts, db_parts;
@@ -30,6 +30,11 @@ bool convti_needs_dz(const struct convt_layer *l)
 {
     return l->cfg.activation.kind != CONVT_LINEAR ||
            l->cfg.activity_regularizer.kind != CONVT_NO_REGULARIZER || l->geometry.channels_first;
+}
+
+bool convti_has_gradients(const struct convt_layer *l)
+{
+    return !l->cfg.inference && !l->cfg.fixed;
 }
 
 /* Below the first a pass is done before a second thread is of use; the second is what an element
@@ -48,12 +53,13 @@ static void lay_fixed(struct layout *at, const struct convt_layer *l)
 {
     const struct geometry *g = &l->geometry;
     size_t real = l->ops->real_size;
-    bool train = !l->cfg.inference, bias = !l->cfg.no_bias;
+    bool train = !l->cfg.inference, bias = !l->cfg.no_bias, gradients = convti_has_gradients(l);
     convti_size_add(&at->size, 1, sizeof *l);
     at->kernel = convti_size_add(&at->size, g->w_size, real);
     at->bias = convti_size_add(&at->size, bias ? g->filters : 0, real);
-    at->dkernel = convti_size_add(&at->size, train ? g->w_size : 0, real);
-    at->dbias = convti_size_add(&at->size, train && bias ? g->filters : 0, real);
+    at->dkernel = convti_size_add(&at->size, gradients ? g->w_size : 0, real);
+    at->dbias = convti_size_add(&at->size, gradients && bias ? g->filters : 0, real);
+    at->dw = convti_size_add(&at->size, gradients && g->turned ? g->w_size : 0, real);
     at->packed_forward = convti_size_add(&at->size, l->forward.packed, real);
     at->packed_backward = convti_size_add(&at->size, train ? l->backward.packed : 0, real);
     at->packed_bias =
@@ -76,7 +82,7 @@ static void lay_buffers(struct layout *at, const struct convt_layer *l)
 {
     const struct geometry *g = &l->geometry;
     size_t real = l->ops->real_size;
-    bool train = !l->cfg.inference,
+    bool train = !l->cfg.inference, gradients = convti_has_gradients(l),
          custom = l->cfg.activity_regularizer.kind == CONVT_CUSTOM_REGULARIZER;
     int64_t inputs, outputs; /* x and z of a batch */
     if (!convti_mul64(g->x_size, l->cfg.max_batch, &inputs) ||
@@ -89,9 +95,9 @@ static void lay_buffers(struct layout *at, const struct convt_layer *l)
                              (train && convti_needs_dz(l)) || g->inputs > 1 ? outputs : 0, real);
     at->dy_copy = convti_size_add(&at->size, train && custom ? outputs / g->inputs : 0, real);
     at->dw_parts = convti_size_add(
-        &at->size, train ? convti_outer_parts_size(&l->outer, g, l->cfg.max_batch) : 0, real);
+        &at->size, gradients ? convti_outer_parts_size(&l->outer, g, l->cfg.max_batch) : 0, real);
     at->db_parts = convti_size_add(
-        &at->size, train ? convti_sweep_bound(&l->sweep, g, l->cfg.max_batch) * g->filters : 0,
+        &at->size, gradients ? convti_sweep_bound(&l->sweep, g, l->cfg.max_batch) * g->filters : 0,
         real);
     at->scratch_stride = (l->ops->scratch(l) + CONVTI_ALIGNMENT - 1) / CONVTI_ALIGNMENT *
                          CONVTI_ALIGNMENT;
@@ -107,7 +113,8 @@ static convt_status plan_shapes(struct convt_layer *l, convt_error *err)
     convti_plan_gather_forward(&l->forward, &l->geometry, tiles, l->ops->real_size);
     convti_plan_gather_backward(&l->backward, &l->geometry, tiles, l->ops->real_size);
     convti_plan_lines(&l->lines, &l->geometry, &l->forward, tiles, l->ops->real_size);
-    convti_plan_outer(&l->outer, &l->geometry, tiles, l->ops->real_size);
+    if (convti_has_gradients(l))
+        convti_plan_outer(&l->outer, &l->geometry, tiles, l->ops->real_size);
     convti_plan_sweep(&l->sweep, &l->geometry, l->ops->real_size);
     return CONVT_OK;
 }
@@ -155,11 +162,12 @@ static convt_status lay_out(struct layout *at, const struct convt_layer *l, conv
 static void place_fixed(struct convt_layer *l, const struct layout *at)
 {
     const convti_arena *a = &l->room;
-    bool train = !l->cfg.inference, bias = !l->cfg.no_bias;
+    bool train = !l->cfg.inference, bias = !l->cfg.no_bias, gradients = convti_has_gradients(l);
     l->kernel = convti_arena_at(a, at->kernel);
     l->bias = bias ? convti_arena_at(a, at->bias) : NULL;
-    l->dkernel = train ? convti_arena_at(a, at->dkernel) : NULL;
-    l->dbias = train && bias ? convti_arena_at(a, at->dbias) : NULL;
+    l->dkernel = gradients ? convti_arena_at(a, at->dkernel) : NULL;
+    l->dbias = gradients && bias ? convti_arena_at(a, at->dbias) : NULL;
+    l->dw = l->geometry.turned ? convti_arena_at(a, at->dw) : l->dkernel;
     l->packed_forward = convti_arena_at(a, at->packed_forward);
     l->packed_backward = train ? convti_arena_at(a, at->packed_backward) : NULL;
     l->packed_bias = bias ? convti_arena_at(a, at->packed_bias) : NULL;
@@ -210,6 +218,9 @@ static struct convt_layer *settle(const struct convt_layer *planned, const struc
     return l;
 }
 
+/* Kernel and bias, whether they are parameters or constants. */
+static int tensors(struct convt_layer *l, convt_parameter rows[2]);
+
 static size_t parameter_bytes(const struct convt_layer *l, const convt_parameter *row)
 {
     return (size_t)(row->value.n * row->value.h * row->value.w * row->value.c) * l->ops->real_size;
@@ -218,7 +229,7 @@ static size_t parameter_bytes(const struct convt_layer *l, const convt_parameter
 static void initialize(struct convt_layer *l)
 {
     convt_parameter rows[2];
-    int count = convt_layer_parameters(l, rows);
+    int count = tensors(l, rows);
     const convt_initializer *initializers[2] = {&l->cfg.kernel_initializer,
                                                 &l->cfg.bias_initializer};
     for (int i = 0; i < count; i++) {
@@ -281,10 +292,10 @@ static convt_status move_to_larger(struct convt_layer *l, const struct layout *a
         return convti_fail(&l->error, CONVT_NO_MEMORY, "max_batch", "the new shape needs %zu bytes",
                            convti_size_total(&at->size));
     convt_parameter before[2], after[2];
-    int count = convt_layer_parameters(l, before);
+    int count = tensors(l, before);
     l->room = larger;
     place_fixed(l, at);
-    convt_layer_parameters(l, after);
+    tensors(l, after);
     for (int i = 0; i < count; i++) {
         memcpy(after[i].value.data, before[i].value.data, parameter_bytes(l, &before[i]));
         if (before[i].gradient.data)
@@ -371,13 +382,14 @@ size_t convt_layer_bytes(const convt_layer *layer)
 
 /* ---- parameters ------------------------------------------------------------------------------ */
 
-int convt_layer_parameters(convt_layer *l, convt_parameter rows[2])
+static int tensors(struct convt_layer *l, convt_parameter rows[2])
 {
     const struct geometry *g = &l->geometry;
     const convt_constraint *constraint[2] = {&l->cfg.kernel_constraint, &l->cfg.bias_constraint};
-    const convt_view shape[2] = {
-        {NULL, l->cfg.dtype, g->h.kernel, g->w.kernel, g->filters, g->channels},
-        {NULL, l->cfg.dtype, 1, 1, 1, g->filters}};
+    const convt_view shape[2] = {{NULL, l->cfg.dtype, g->h.kernel, g->w.kernel,
+                                  g->turned ? g->channels : g->filters,
+                                  g->turned ? g->filters : g->channels},
+                                 {NULL, l->cfg.dtype, 1, 1, 1, g->filters}};
     void *const value[2] = {l->kernel, l->bias}, *const gradient[2] = {l->dkernel, l->dbias};
     int count = l->cfg.no_bias ? 1 : 2;
     for (int i = 0; i < count; i++) {
@@ -386,7 +398,7 @@ int convt_layer_parameters(convt_layer *l, convt_parameter rows[2])
             .name = i == 0 ? "kernel" : "bias",
             .value = shape[i],
             .gradient = shape[i],
-            .rank = i == 0 ? 4 : 1,
+            .rank = i == 0 ? convti_kernel_rank(l->cfg.kernel_order) : 1,
             .trainable = !l->cfg.frozen,
             .constraint = constraint[i]->kind != CONVT_NO_CONSTRAINT ? constraint[i] : NULL,
             .version = &l->version};
@@ -394,6 +406,11 @@ int convt_layer_parameters(convt_layer *l, convt_parameter rows[2])
         rows[i].gradient.data = gradient[i];
     }
     return count;
+}
+
+int convt_layer_parameters(convt_layer *layer, convt_parameter rows[2])
+{
+    return layer->cfg.fixed ? 0 : tensors(layer, rows);
 }
 
 static convt_status refuse_shape(convt_layer *l, const char *name, convt_const_view v,
@@ -412,7 +429,7 @@ static convt_status set_parameter(convt_layer *l, int index, const char *name,
 {
     convt_parameter rows[2];
     convti_clear(&l->error);
-    if (index >= convt_layer_parameters(l, rows))
+    if (index >= tensors(l, rows))
         return convti_fail(&l->error, CONVT_INVALID_ARGUMENT, name,
                            "the layer has no %s: use_bias is false (no_bias)", name);
     const convt_view *want = &rows[index].value;
@@ -493,9 +510,10 @@ convt_status convt_backward_data(convt_layer *l, convt_const_view x, convt_const
         return convti_fail(&l->error, CONVT_INVALID_ARGUMENT, "inference",
                            "the layer was created with inference set");
     const bool z_known = z.data || !l->needs_z,
-               dx_alone = convti_absent(x) && z_known && !convti_absent(convt_read(dx));
-    const int64_t n = dx_alone ? y.n : x.n;
-    if ((!dx_alone && !check(l, "x", x, n, l->cfg.input, false)) ||
+               no_weights = l->cfg.fixed || !convti_absent(convt_read(dx)),
+               no_x = convti_absent(x) && z_known && no_weights;
+    const int64_t n = no_x ? y.n : x.n;
+    if ((!no_x && !check(l, "x", x, n, l->cfg.input, false)) ||
         !check(l, "y", y, n, output, false) || !check(l, "dy", dy, n, output, false) ||
         !check(l, "z", z, n, shape_of_z(l), true) ||
         !check(l, "dx", convt_read(dx), n, l->cfg.input, true))
@@ -538,10 +556,12 @@ double convt_layer_weight_loss(convt_layer *l)
     if (l->cfg.frozen) return 0;
     convt_parameter rows[2];
     int count = convt_layer_parameters(l, rows);
-    double loss = convti_regularizer_loss(&l->cfg.kernel_regularizer, convt_read(rows[0].value));
-    return count < 2 ? loss
-                     : loss + convti_regularizer_loss(&l->cfg.bias_regularizer,
-                                                      convt_read(rows[1].value));
+    const convt_regularizer *regularizers[2] = {&l->cfg.kernel_regularizer,
+                                                &l->cfg.bias_regularizer};
+    double loss = 0;
+    for (int i = 0; i < count; i++)
+        loss += convti_regularizer_loss(regularizers[i], convt_read(rows[i].value));
+    return loss;
 }
 
 convt_status convt_layer_activity_loss(convt_layer *l, convt_const_view y, double divisor,

@@ -33,7 +33,8 @@ struct convt_layer {
     bool needs_z;                               /* its derivative does */
     double activity_l1, activity_l2;            /* of cfg.activity_regularizer, built-in */
 
-    void *kernel, *bias, *dkernel, *dbias;
+    void *kernel, *bias, *dkernel, *dbias; /* gradients: NULL where there are none */
+    void *dw;         /* as outer makes it: dkernel, or what is turned to make that */
     uint64_t version; /* of the parameters; packed copies carry the version they were made from */
     uint64_t packed_forward_version, packed_backward_version;
     void *packed_forward, *packed_backward;
@@ -66,6 +67,9 @@ extern const struct convti_ops convti_ops_f32, convti_ops_f64;
 
 /* dz differs from dy: it needs memory of its own. */
 bool convti_needs_dz(const struct convt_layer *layer);
+
+/* Passes make dw and db. */
+bool convti_has_gradients(const struct convt_layer *layer);
 
 /* Threads of a pass over n samples: all of them or, where the work does not pay for a second one, 1. */
 int convti_threads(const struct convt_layer *layer, int64_t n);

@@ -58,12 +58,12 @@ bool convti_activation_needs_z(const convt_activation *activation);
 
 /* ---- initializers ---------------------------------------------------------------------------- */
 
-/* Kind 0 passes: it stands for the default of the field. rank is 4 for a kernel, 1 for a bias, 0
+/* Kind 0 passes: it stands for the default of the field. rank is 4 or 2 for a kernel, 1 for a bias, 0
  * for a bias that the layer does without: what depends on the shape is then not asked. */
 convt_status convti_initializer_check(const convt_initializer *init, int rank, const char *field,
                                       convt_error *err);
 
-/* Fills parameter; rank is 4 (kh, kw, filters, in) or 1. The kind is not 0; init->seed, where set,
+/* Fills parameter; rank is that of the kernel, 4 or 2, or 1. The kind is not 0; init->seed, where set,
  * wins over seed. */
 void convti_initialize(const convt_initializer *init, uint64_t seed, int rank,
                        convt_view parameter);
@@ -85,7 +85,7 @@ void convti_regularizer_gradient(const convt_regularizer *regularizer, convt_con
 
 /* ---- constraints (convt_constraint_apply is public) ------------------------------------------ */
 
-/* rank is 4 for a kernel, 1 for a bias. */
+/* rank is 4 or 2 for a kernel, 1 for a bias. */
 convt_status convti_constraint_check(const convt_constraint *constraint, int rank,
                                      const char *field, convt_error *err);
 

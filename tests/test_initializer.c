@@ -114,6 +114,7 @@ static void test_every_row(void **state)
     (void)state;
     for (int k = 0; k < KINDS; k++) {
         const convt_initializer init = {.kind = kinds[k]};
+        if (kinds[k] == CONVT_IDENTITY) continue; /* of matrices: test_identity */
         check_moments(&init, expected_of(kinds[k], FAN_IN, FAN_OUT));
     }
 }
@@ -302,6 +303,52 @@ static void test_fans_of_a_vector(void **state)
     values_free(bias);
 }
 
+/* fan_in is the first size of a matrix, fan_out the second, as Keras has it of a Dense. */
+static void test_fans_of_a_matrix(void **state)
+{
+    (void)state;
+    static const convt_initializer_kind modes[] = {CONVT_LECUN_UNIFORM, CONVT_GLOROT_UNIFORM};
+    for (int k = 0; k < 2; k++) {
+        const convt_initializer init = {.kind = modes[k]};
+        const double limit = sqrt(3.0 / (k == 0 ? 50 : (50 + 600) / 2.0));
+        convt_view v = values_new(CONVT_FLOAT64, 1, 1, 50, 600);
+        double most = 0;
+        convti_initialize(&init, 3, 2, v);
+        for (int64_t i = 0; i < 50 * 600; i++)
+            most = fmax(most, fabs(values_get(convt_read(v), i)));
+        assert_true(most <= limit && most > 0.999 * limit);
+        values_free(v);
+    }
+    const convt_initializer named = {
+        .kind = CONVT_LECUN_UNIFORM, .input_axes = {1, {-1}}, .output_axes = {1, {0}}};
+    convt_view v = values_new(CONVT_FLOAT64, 1, 1, 50, 600);
+    double most = 0;
+    convti_initialize(&named, 3, 2, v);
+    for (int64_t i = 0; i < 50 * 600; i++) most = fmax(most, fabs(values_get(convt_read(v), i)));
+    assert_true(most <= sqrt(3.0 / 600) && most > 0.999 * sqrt(3.0 / 600));
+    values_free(v);
+}
+
+static void test_identity(void **state)
+{
+    (void)state;
+    for (int dtype = CONVT_FLOAT32; dtype <= CONVT_FLOAT64; dtype++)
+        for (int64_t rows = 1; rows <= 7; rows += 3) {
+            const convt_initializer init = {.kind = CONVT_IDENTITY,
+                                            .gain = {.set = rows > 1, .value = -2.5}};
+            convt_view v = values_new((convt_dtype)dtype, 1, 1, rows, 4);
+            values_random(v, 1, -1, 1);
+            convti_initialize(&init, 7, 2, v);
+            for (int64_t i = 0; i < rows * 4; i++)
+                assert_close(values_get(convt_read(v), i),
+                             i / 4 != i % 4 ? 0
+                             : rows > 1     ? -2.5
+                                            : 1,
+                             0, 0);
+            values_free(v);
+        }
+}
+
 static void test_seeds(void **state)
 {
     (void)state;
@@ -365,8 +412,11 @@ static void test_accepted(void **state)
     convt_error err;
     for (int k = 0; k < KINDS; k++) {
         const convt_initializer init = {.kind = kinds[k]};
-        assert_int_equal(convti_initializer_check(&init, 4, "kernel_initializer", &err), CONVT_OK);
-        if (kinds[k] != CONVT_ORTHOGONAL)
+        if (kinds[k] != CONVT_IDENTITY)
+            assert_int_equal(convti_initializer_check(&init, 4, "kernel_initializer", &err),
+                             CONVT_OK);
+        assert_int_equal(convti_initializer_check(&init, 2, "kernel_initializer", &err), CONVT_OK);
+        if (kinds[k] != CONVT_ORTHOGONAL && kinds[k] != CONVT_IDENTITY)
             assert_int_equal(convti_initializer_check(&init, 1, "bias_initializer", &err),
                              CONVT_OK);
     }
@@ -438,6 +488,12 @@ static void test_refused(void **state)
     status = convti_initializer_check(&orthogonal, 1, "bias_initializer", &err);
     assert_refused(status, &err, CONVT_INVALID_ARGUMENT, "bias_initializer",
                    "at least two dimensions, got rank 1");
+    const convt_initializer identity = {.kind = CONVT_IDENTITY};
+    for (int rank = 1; rank <= 4; rank += 3) {
+        status = convti_initializer_check(&identity, rank, "kernel_initializer", &err);
+        assert_refused(status, &err, CONVT_INVALID_ARGUMENT, "kernel_initializer",
+                       rank == 1 ? "2D matrices, got rank 1" : "2D matrices, got rank 4");
+    }
 }
 
 int main(void)
@@ -451,6 +507,8 @@ int main(void)
         cmocka_unit_test(test_orthogonal),
         cmocka_unit_test(test_orthogonal_is_uniform),
         cmocka_unit_test(test_fans_of_a_vector),
+        cmocka_unit_test(test_fans_of_a_matrix),
+        cmocka_unit_test(test_identity),
         cmocka_unit_test(test_seeds),
         cmocka_unit_test(test_precisions_agree),
         cmocka_unit_test(test_custom),

@@ -855,12 +855,14 @@ static void what_is_no_model_is_refused(void **state)
     (void)state;
     check_refused("[]", CONVT_INVALID_ARGUMENT, "layers", "0 items");
     check_refused("[3]", CONVT_INVALID_ARGUMENT, "layers[0].class_name",
-                  "must be Conv2DTranspose, got 3");
+                  "must be Conv2DTranspose or another layer that can be computed exactly, got 3");
     check_refused("{\"class_name\": \"Sequential\", \"config\": {\"name\": \"s\"}}",
                   CONVT_INVALID_ARGUMENT, "layers", "missing");
     check_refused("{\"class_name\": \"Sequential\"}", CONVT_INVALID_ARGUMENT, "layers", "missing");
     check_refused("{\"class_name\": \"Functional\", \"config\": {}}", CONVT_INVALID_ARGUMENT,
-                  "class_name", "must be Sequential or Conv2DTranspose, got \"Functional\"");
+                  "layers", "missing: a Functional needs its list of layers");
+    check_refused("{\"class_name\": \"PReLU\", \"config\": {}}", CONVT_INVALID_ARGUMENT,
+                  "class_name", "must be Sequential, Functional or a layer, got \"PReLU\"");
     check_refused("{\"class_name\": \"conv2d_transpose\", \"config\": {}}", CONVT_INVALID_ARGUMENT,
                   "class_name", "conv2d_transpose");
     check_refused("{\"class_name\": 3, \"config\": {}}", CONVT_INVALID_ARGUMENT, "class_name",
@@ -885,8 +887,8 @@ static void what_is_no_model_is_refused(void **state)
                   "config", "got null");
     check_refused("{\"class_name\": \"Conv2DTranspose\"}", CONVT_INVALID_ARGUMENT, "config",
                   "must be an object");
-    check_refused("[{\"class_name\": \"Dense\", \"config\": {\"units\": 3}}]",
-                  CONVT_INVALID_ARGUMENT, "layers[0].class_name", "got \"Dense\"");
+    check_refused("[{\"class_name\": \"PReLU\", \"config\": {}}]", CONVT_INVALID_ARGUMENT,
+                  "layers[0].class_name", "got \"PReLU\"");
     check_refused("[{\"filters\": 1, \"kernel_size\": 1}, {\"class_name\": \"InputLayer\", "
                   "\"config\": {\"shape\": [1, 1, 1]}}]",
                   CONVT_INVALID_ARGUMENT, "layers[1].class_name", "must not be InputLayer");
@@ -1125,7 +1127,7 @@ static convt_initializer pick_initializer(uint64_t *state, int rank)
     convt_initializer init = {.kind = CONVT_DEFAULT_INITIALIZER};
     if (pick(state, 0, 9) == 0) return init;
     do init.kind = (convt_initializer_kind)pick_kind(state, CONVTI_INITIALIZERS);
-    while (init.kind == CONVT_ORTHOGONAL && rank == 1);
+    while (convti_initializer_check(&(convt_initializer){.kind = init.kind}, rank, "", NULL));
     const convti_initializer_arguments *row = convti_initializer_arguments_of(init.kind);
     init.value = pick_number(state, row->value.set, -2, 0);
     init.mean = pick_number(state, row->mean.set, -2, 0);

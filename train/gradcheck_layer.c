@@ -92,9 +92,10 @@ static int64_t color(void *context, int input, int64_t e)
         const int64_t ph = x_period(&g->h, false), pw = x_period(&g->w, w);
         return (p.h % ph * pw + p.w % pw) * g->channels + p.c;
     }
-    const int64_t c = e % g->channels, filter = e / g->channels % g->filters,
-                  kw = e / g->channels / g->filters % g->w.kernel,
-                  kh = e / g->channels / g->filters / g->w.kernel;
+    const struct weight_strides *at = &g->stored; /* |at->tap| elements a tap */
+    const int64_t c = e / at->channel % g->channels, filter = e / at->filter % g->filters,
+                  tap = (e - e % at->tap - at->first) / at->tap, kw = tap % g->w.kernel,
+                  kh = tap / g->w.kernel;
     const int64_t rank = kh / tap_classes(&g->h, false) * tap_ranks(&g->w, w) +
                          kw / tap_classes(&g->w, w);
     return (rank * g->channels + c) * (f ? g->filters : 1) + (f ? filter : 0);
@@ -149,8 +150,10 @@ static struct line owners_at(const convti_subject *s, int input, int64_t color, 
     const int64_t kh = tap_reaching(&g->h, rest / g->channels / ranks, o.h, false),
                   kw = tap_reaching(&g->w, rest / g->channels % ranks, o.w, w);
     if (kh < 0 || kw < 0) return none;
-    return (struct line){((kh * g->w.kernel + kw) * g->filters + filter) * g->channels + c,
-                         mixed ? 0 : g->channels};
+    const struct weight_strides *at = &g->stored;
+    return (struct line){at->first + (kh * g->w.kernel + kw) * at->tap + filter * at->filter +
+                             c * at->channel,
+                         mixed ? 0 : at->filter};
 }
 
 static void owners_of_y(const convti_subject *s, int input, int64_t color, int64_t owner[])

@@ -144,17 +144,24 @@ static void draw(convt_view v, uint64_t seed, uint64_t stream, double deviation)
         convti_number_set(v.dtype, v.data, i, (float)(deviation * convti_rng_normal(&rng)));
 }
 
-/* Kernels that keep z about 1 in size: a z sums channels times the taps of a phase. */
-static double deviation_of(const convti_subject *s, int row)
+/* Of the layer that a row belongs to. */
+static const convt_config *config_of(const convti_subject *s, int row)
 {
     const convt_config *cfg = convt_layer_config(convt_model_layer(s->model, 0));
     for (int i = 0; i < convt_model_layer_count(s->model); i++) {
         const convt_config *own = convt_layer_config(convt_model_layer(s->model, i));
         if (strcmp(own->name, s->rows[row].owner) == 0) cfg = own;
     }
-    const convt_view w = s->rows[row].value;
-    const double taps = (double)(w.n * w.h) / (double)(cfg->strides.h * cfg->strides.w);
-    return s->rows[row].rank == 1 ? 0.3 : 1 / sqrt((double)w.c * fmax(taps, 1));
+    return cfg;
+}
+
+/* Kernels that keep z about 1 in size: a z sums channels times the taps of a phase. */
+static double deviation_of(const convti_subject *s, int row)
+{
+    const convt_config *cfg = config_of(s, row);
+    const double taps = (double)(cfg->kernel_size.h * cfg->kernel_size.w) /
+                        (double)(cfg->strides.h * cfg->strides.w);
+    return s->rows[row].rank == 1 ? 0.3 : 1 / sqrt((double)cfg->input.c * fmax(taps, 1));
 }
 
 static void draw_targets(convti_subject *s, uint64_t seed)
@@ -195,14 +202,17 @@ static void add_input(convti_subject *s, int i, const char *name, convt_view v, 
 static void add_inputs(convti_subject *s, bool chain)
 {
     static const char *const last[4] = {"n", "h", "w", "c"}, *const first[4] = {"n", "c", "h", "w"},
-                             *const kernel[4] = {"kh", "kw", "f", "c"},
                              *const bias[4] = {"", "", "", "f"};
+    static const char *const kernel[][4] = {[CONVT_KERNEL_TRANSPOSED] = {"kh", "kw", "f", "c"},
+                                            [CONVT_KERNEL_CONV] = {"kh", "kw", "c", "f"},
+                                            [CONVT_KERNEL_DENSE] = {"", "", "c", "f"}};
     add_input(s, CONVTI_X, "x", s->x, 4, s->format == CONVT_CHANNELS_FIRST ? first : last);
     for (int i = 0; i < s->row_count; i++) {
         const convt_parameter *p = &s->rows[i];
         snprintf(s->names[i], sizeof s->names[i], "%.36s%s%s", chain ? p->owner : "",
                  chain ? "/" : "", p->name);
-        add_input(s, i + 1, s->names[i], p->value, p->rank, p->rank == 1 ? bias : kernel);
+        add_input(s, i + 1, s->names[i], p->value, p->rank,
+                  p->rank == 1 ? bias : kernel[config_of(s, i)->kernel_order]);
     }
     s->problem.inputs = s->inputs;
     s->problem.input_count = 1 + s->row_count;

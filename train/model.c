@@ -1,6 +1,7 @@
 /*
  * A model: y[0] = layer 0 of x, y[i] = layer i of y[i-1], and backwards dx[i] -> dy[i-1], in one
- * arena:
+ * arena. Where layer i names another shape for its input than y[i-1] has, that is the same memory
+ * seen in another shape.
  *
  *     the model | arena of layer 0, 1, ... | activations | two gradient buffers that take turns
  *
@@ -19,7 +20,7 @@
 struct link {
     convt_layer *layer;
     void *y;
-    convt_shape output;
+    convt_shape input, output;
     bool activity; /* has an activity regularizer */
 };
 
@@ -112,23 +113,36 @@ static bool name_is_taken(const convt_config layers[], int index, const char *na
     return false;
 }
 
+static bool is_zero(convt_shape s)
+{
+    return s.h == 0 && s.w == 0 && s.c == 0;
+}
+
+/* The output of the layer before may be taken in any shape of as many elements. */
+static convt_status check_input(const struct walk *walk, convt_error *err)
+{
+    const convt_shape x = walk->cfg.input, y = walk->output;
+    char message[200];
+    if (walk->index == 0 || (x.h > 0 && x.w > 0 && x.c > 0 && elements(1, x) == elements(1, y)))
+        return CONVT_OK;
+    snprintf(message, sizeof message,
+             "must be zero, or a shape of as many elements as (%lld, %lld, %lld), which the layer "
+             "before gives, got (%lld, %lld, %lld)",
+             (long long)y.h, (long long)y.w, (long long)y.c, (long long)x.h, (long long)x.w,
+             (long long)x.c);
+    return fail_field(err, walk->index, "input", message);
+}
+
 static convt_status check_agreement(const struct walk *walk, convt_error *err)
 {
     const convt_config *first = &walk->layers[0], *cfg = &walk->layers[walk->index];
-    const convt_shape given = cfg->input, x = walk->cfg.input;
     char message[160];
     if (cfg->dtype != first->dtype)
         return fail_field(err, walk->index, "dtype", "must be that of layers[0]");
     if (cfg->data_format != first->data_format)
         return fail_field(err, walk->index, "data_format", "must be that of layers[0]");
-    if ((given.h || given.w || given.c) && (given.h != x.h || given.w != x.w || given.c != x.c)) {
-        snprintf(message, sizeof message,
-                 "must be zero or (%lld, %lld, %lld) as the layer before gives it, got (%lld, "
-                 "%lld, %lld)",
-                 (long long)x.h, (long long)x.w, (long long)x.c, (long long)given.h,
-                 (long long)given.w, (long long)given.c);
-        return fail_field(err, walk->index, "input", message);
-    }
+    const convt_status status = check_input(walk, err);
+    if (status) return status;
     if (name_is_taken(walk->layers, walk->index, walk->cfg.name)) {
         snprintf(message, sizeof message, "names of layers must differ, got '%.64s' again",
                  walk->cfg.name);
@@ -148,7 +162,7 @@ static convt_status step(struct walk *walk, convt_error *err)
     walk->cfg.inference = first->inference;
     walk->cfg.threads = first->threads;
     walk->cfg.seed = walk->index > 0 ? convti_mix(first->seed, (uint64_t)walk->index) : first->seed;
-    if (walk->index > 0) walk->cfg.input = walk->output;
+    if (walk->index > 0 && is_zero(walk->cfg.input)) walk->cfg.input = walk->output;
     if (!walk->cfg.name) walk->cfg.name = automatic_name(walk->name, walk->unnamed++);
     convt_status status = check_agreement(walk, err);
     if (status) return status;
@@ -183,6 +197,7 @@ static convt_status create_layer(convt_model *model, const struct walk *walk, vo
     if (convt_layer_create(&link->layer, &cfg, &why)) return fail_layer(err, walk->index, &why);
     model->bump.room = 0;
     model->count = walk->index + 1;
+    link->input = walk->cfg.input;
     link->output = walk->output;
     link->activity = cfg.activity_regularizer.kind != CONVT_NO_REGULARIZER;
     return CONVT_OK;
@@ -316,6 +331,14 @@ static convt_view activation(const convt_model *model, int index)
     return view_of(model, model->links[index].y, model->links[index].output);
 }
 
+/* What layer `index` reads where the model's input is x. */
+static convt_const_view input_of(const convt_model *model, int index, convt_const_view x)
+{
+    return index == 0
+               ? x
+               : convt_read(view_of(model, model->links[index - 1].y, model->links[index].input));
+}
+
 convt_const_view convt_model_output(const convt_model *model)
 {
     return convt_read(activation(model, model->count - 1));
@@ -370,7 +393,7 @@ convt_status convt_model_forward(convt_model *model, convt_const_view x)
     model->activity = 0;
     for (int i = 0; i < model->count; i++) {
         const convt_view y = activation(model, i);
-        if (convt_forward(model->links[i].layer, i ? convt_read(activation(model, i - 1)) : x, y))
+        if (convt_forward(model->links[i].layer, input_of(model, i, x), y))
             return fail_pass(model, i);
         if ((status = add_activity(model, i)) != CONVT_OK) return status;
     }
@@ -392,13 +415,13 @@ convt_status convt_model_backward_data(convt_model *model, convt_const_view x, c
         status = check_view(model, "dx", convt_read(dx), model->input, model->n);
     if (status) return status;
     for (int i = last; i >= 0; i--) {
-        const convt_const_view in = i && !dx_alone ? convt_read(activation(model, i - 1)) : x;
+        const convt_const_view in = dx_alone ? x : input_of(model, i, x);
         const convt_view din =
-            i ? view_of(model, model->gradient[(i - 1) % 2], model->links[i - 1].output) : dx;
+            i ? view_of(model, model->gradient[(i - 1) % 2], model->links[i].input) : dx;
         if (convt_backward_data(model->links[i].layer, in, convt_read(CONVT_NONE),
                                 convt_read(activation(model, i)), dy, din, divisor))
             return fail_pass(model, i);
-        dy = convt_read(din);
+        if (i) dy = convt_read(view_of(model, din.data, model->links[i - 1].output));
     }
     return CONVT_OK;
 }

@@ -83,6 +83,20 @@ typedef enum convt_data_format {
     CONVT_CHANNELS_FIRST = 1
 } convt_data_format;
 
+/*
+ * How the kernel lies as a parameter, which is what set calls, initializers, regularizers, constraints,
+ * optimizers, files and gradient checks see. w is that of the formula above.
+ *   TRANSPOSED  (kh, kw, filters, in)   w[th, tw, f, c] = kernel[th, tw, f, c]
+ *   CONV        (kh, kw, in, filters)   w[th, tw, f, c] = kernel[kh-1-th, kw-1-tw, c, f]
+ *   DENSE       (in, filters), rank 2   w[0, 0, f, c]   = kernel[c, f]; kernel_size must be 1, 1
+ * With CONV a layer of strides 1 is Keras' Conv2D, with DENSE one of a 1 x 1 input is Dense.
+ */
+typedef enum convt_kernel_order {
+    CONVT_KERNEL_TRANSPOSED = 0,
+    CONVT_KERNEL_CONV = 1,
+    CONVT_KERNEL_DENSE = 2
+} convt_kernel_order;
+
 /* Activations: rows of activations.def, then CONVT_CUSTOM_ACTIVATION. */
 typedef enum convt_activation_kind {
 #define ACTIVATION(name, number, ...) CONVT_##name = number,
@@ -139,7 +153,8 @@ typedef enum convt_distribution {
     CONVT_UNIFORM_DISTRIBUTION = 2
 } convt_distribution;
 
-/* Axes of a tensor: negative ones count from the end. Kernels have rank 4, biases rank 1. count 0
+/* Axes of a tensor: negative ones count from the end. Kernels have rank 4 (CONVT_KERNEL_DENSE: 2),
+ * biases rank 1. count 0
  * is the default of the field, CONVT_NO_AXES an empty list (every element by itself),
  * CONVT_ALL_AXES None (the whole tensor; of constraints). */
 typedef struct convt_axes {
@@ -149,11 +164,13 @@ typedef struct convt_axes {
 enum { CONVT_NO_AXES = -1, CONVT_ALL_AXES = -2 };
 
 /*
- * Fans are Keras' for the shape (kh, kw, filters, in): fan_in = kh*kw*filters, fan_out = kh*kw*in;
- * where input_axes and output_axes are both given, the products over those axes. `seed` unset:
+ * Fans are Keras', of the kernel's shape as it is stored: taps times the last axis but one, and
+ * taps times the last one; for (kh, kw, filters, in) fan_in = kh*kw*filters, fan_out = kh*kw*in.
+ * Where input_axes and output_axes are both given, the products over those axes. `seed` unset:
  * derived from convt_config.seed, differently for kernel and bias. The streams are this library's
- * own (no backend's values are copied). orthogonal is for kernels alone: the kernel as a matrix of
- * kh*kw*filters rows and `in` columns has orthonormal columns, or rows where it has fewer of them.
+ * own (no backend's values are copied). orthogonal is for kernels alone: the kernel as a matrix whose
+ * columns are the last axis has orthonormal columns, or rows where it has fewer of them. identity is
+ * for rank 2 alone.
  */
 typedef struct convt_initializer {
     convt_initializer_kind kind;
@@ -162,7 +179,7 @@ typedef struct convt_initializer {
     convt_optional mean, stddev;        /* random_normal, truncated_normal: 0, 0.05 */
     convt_optional minval, maxval;      /* random_uniform: -0.05, 0.05 */
     convt_optional scale;               /* variance_scaling: 1 */
-    convt_optional gain;                /* orthogonal: 1 */
+    convt_optional gain;                /* orthogonal, identity: 1 */
     convt_axes input_axes, output_axes; /* of all that scale by fans: None */
     convt_fan_mode mode;
     convt_distribution distribution;
@@ -246,6 +263,9 @@ typedef struct convt_config {
      */
     bool strides_with_dilation;
     convt_optional_sides explicit_padding;
+    convt_kernel_order kernel_order;
+    bool fixed; /* kernel and bias are constants: no parameters, no gradients, no regularizer, no
+                   constraint; their values are the initializers', or what set calls put there */
 
     convt_dtype dtype;
     bool inference; /* forward only: no gradient buffers; backward is refused */
@@ -272,8 +292,9 @@ CONVT_API void convt_layer_destroy(convt_layer *layer);
 /*
  * Bytes that convt_layer_create(cfg) asks of the allocator, in its one call; 0 where it would
  * refuse cfg, and *err (may be NULL) says why. Allocates nothing. At most: parameters and
- * gradients, packed weights for forward and dx, one tensor like z of a full batch, and 2 MiB for
- * each thread. More only with over 32768 filters, with an activation along rows of over 32768
+ * gradients, packed weights for forward and dx, one tensor like z of a full batch, 2 MiB for
+ * each thread, and for training with a kernel_order other than TRANSPOSED one more tensor like the
+ * kernel, of which dw is turned around. Where .fixed there are no gradients, and no such tensor. More only with over 32768 filters, with an activation along rows of over 32768
  * elements, and where, with channels first, the taps of one output reach over 32768 pixels of x.
  */
 CONVT_API size_t convt_layer_memory(const convt_config *cfg, convt_error *err);
@@ -339,9 +360,9 @@ CONVT_API convt_status convt_backward(convt_layer *layer, convt_const_view x, co
  * The two halves of convt_backward, for callers that cut a batch into chunks. The data half
  * overwrites dx, dw, db with the gradients of sum(dy*y) + activity regularization / divisor, where
  * divisor is the size of the whole batch; z is what convt_forward_z kept, or CONVT_NONE (then it is
- * recomputed where the activation needs it). x may be CONVT_NONE where dx alone is wanted and x is not
- * needed for z: dw and db then keep their values. The weight half adds the gradients of kernel and bias
- * regularization to dw and db.
+ * recomputed where the activation needs it). x may be CONVT_NONE where dx alone is wanted, or the layer
+ * is .fixed, and x is not needed for z: dw and db then keep their values. The weight half adds the
+ * gradients of kernel and bias regularization to dw and db.
  */
 CONVT_API convt_status convt_backward_data(convt_layer *layer, convt_const_view x,
                                            convt_const_view z, convt_const_view y,
@@ -367,19 +388,21 @@ CONVT_API convt_status convt_layer_activity_loss(convt_layer *layer, convt_const
 typedef struct convt_parameter {
     const char *owner;   /* the layer's name */
     const char *name;    /* "kernel" or "bias" */
-    convt_view value;    /* kernel (kh, kw, filters, in); bias (1, 1, 1, filters) */
+    convt_view value;    /* kernel as kernel_order says, (1, 1, in, filters) where that is DENSE;
+                            bias (1, 1, 1, filters) */
     convt_view gradient; /* same shape; data is NULL where .inference */
-    int rank;            /* 4 or 1: what constraint axes count over */
+    int rank;            /* 4, 2 or 1: what constraint axes count over */
     bool trainable;
     const convt_constraint *constraint; /* NULL: none */
     uint64_t *version;                  /* NULL where nobody caches */
 } convt_parameter;
 
-/* Fills rows[0] with the kernel and rows[1] with the bias, returns how many there are (1 or 2).
- * Valid until reshape or destroy. */
+/* Fills rows[0] with the kernel and rows[1] with the bias, returns how many there are (1 or 2; 0 where
+ * .fixed). Valid until reshape or destroy. */
 CONVT_API int convt_layer_parameters(convt_layer *layer, convt_parameter rows[2]);
 
-/* Copies values in. bias is refused where there is none. Errors: CONVT_INVALID_SHAPE. */
+/* Copies values in, of the shapes of convt_parameter, also where .fixed. bias is refused where there is
+ * none. Errors: CONVT_INVALID_SHAPE. */
 CONVT_API convt_status convt_layer_set_kernel(convt_layer *layer, convt_const_view kernel);
 CONVT_API convt_status convt_layer_set_bias(convt_layer *layer, convt_const_view bias);
 

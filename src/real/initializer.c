@@ -35,5 +35,9 @@ void FN(convti_fill)(const convti_draw *draw, uint64_t seed, int64_t count, real
         for (int64_t i = 0; i < count; i++) out[i] = (real)convti_rng_normal(&rng);
         FN(convti_orthonormalize)(count / draw->columns, draw->columns, a, out);
         return;
+    case CONVTI_IDENTITY:
+        for (int64_t i = 0; i < count; i++)
+            out[i] = i / draw->columns == i % draw->columns ? (real)a : 0;
+        return;
     }
 }

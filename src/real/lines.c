@@ -358,6 +358,7 @@ void FN(convti_lines)(const struct lines_plan *p, const struct gather_call *call
 void FN(convti_pack_lines)(struct team *team, const struct convt_layer *l)
 {
     const struct lines_plan *p = &l->lines;
+    const struct weight_strides *s = &l->geometry.stored;
     const struct share own = convti_share(team, p->h.kernel * p->w.kernel);
     for (int64_t item = own.first; item < own.last; item++) {
         const int64_t th = item / p->w.kernel, slot = item % p->w.kernel;
@@ -368,12 +369,12 @@ void FN(convti_pack_lines)(struct team *team, const struct convt_layer *l)
                       shift = (slot - group->slot) % group->taps;
         if (phase >= group->phases) continue; /* a tap that no output reads */
         const int64_t tap_rows = group->phases * p->filters, rows = p->h.kernel * tap_rows;
-        const real *w = (const real *)l->kernel +
-                        (th * p->w.kernel + l->forward.w.tap_of_slot[slot]) * p->filters *
-                            p->channels;
+        const real *w = (const real *)l->kernel + s->first +
+                        (th * p->w.kernel + l->forward.w.tap_of_slot[slot]) * s->tap;
         real *to = (real *)l->packed_forward + group->packed + shift * p->channels * rows +
                    th * tap_rows + phase * p->filters;
         for (int64_t f = 0; f < p->filters; f++)
-            for (int64_t c = 0; c < p->channels; c++) to[c * rows + f] = w[f * p->channels + c];
+            for (int64_t c = 0; c < p->channels; c++)
+                to[c * rows + f] = w[f * s->filter + c * s->channel];
     }
 }

@@ -1,11 +1,11 @@
 /*
- * Packed weights, from w[tap][filter][channel]:
+ * Packed weights, from the kernel in whatever order it is stored:
  *
  *     wide panels   b[panel][slot][k][column]   columns padded with zeros to whole vectors
  *     dot panels    b[column][slot][k]
  *
  * where (column, k) is (filter, channel) forward and (channel, filter) for dx, and slots are the
- * taps in the plan's order.
+ * taps in the plan's order. And the way back of dw into the stored order.
  */
 #include <string.h>
 
@@ -17,14 +17,14 @@ struct source {
     const struct gather_plan *plan;
     const struct kernels *kernels;
     int64_t column_stride, k_stride; /* in w; one of them is 1 */
-    int64_t filters_channels;        /* elements of a tap */
+    int64_t tap_stride;
 };
 
 static const real *tap_of(const struct source *s, int64_t slot)
 {
     int64_t th = s->plan->h.tap_of_slot[slot / s->plan->kernel_w],
             tw = s->plan->w.tap_of_slot[slot % s->plan->kernel_w];
-    return s->w + (th * s->plan->kernel_w + tw) * s->filters_channels;
+    return s->w + (th * s->plan->kernel_w + tw) * s->tap_stride;
 }
 
 static void pack_wide(const struct source *s, int64_t panel, int64_t slot, real *packed)
@@ -64,12 +64,13 @@ static void pack(struct team *team, const struct source *s, real *packed)
 void FN(convti_pack_forward)(struct team *team, const struct convt_layer *l)
 {
     const struct geometry *g = &l->geometry;
+    const struct weight_strides *s = &g->stored;
+    const real *w = l->kernel;
     if (l->lines.chosen)
         FN(convti_pack_lines)(team, l);
     else
         pack(team,
-             &(struct source){l->kernel, &l->forward, l->kernels, g->channels, 1,
-                              g->filters * g->channels},
+             &(struct source){w + s->first, &l->forward, l->kernels, s->filter, s->channel, s->tap},
              l->packed_forward);
     if (l->bias) {
         const real *bias = l->bias;
@@ -82,10 +83,33 @@ void FN(convti_pack_forward)(struct team *team, const struct convt_layer *l)
 
 void FN(convti_pack_backward)(struct team *team, const struct convt_layer *l)
 {
-    const struct geometry *g = &l->geometry;
+    const struct weight_strides *s = &l->geometry.stored;
+    const real *w = l->kernel;
     pack(team,
-         &(struct source){l->kernel, &l->backward, l->kernels, 1, g->channels,
-                          g->filters * g->channels},
+         &(struct source){w + s->first, &l->backward, l->kernels, s->channel, s->filter, s->tap},
          l->packed_backward);
     convti_wait(team);
+}
+
+/* Filters and channels of an item: rows of whole cache lines, on few enough pages. */
+enum { TURN_FILTERS = 64, TURN_CHANNELS = 64 };
+
+void FN(convti_turn_dw)(struct team *team, const struct convt_layer *l)
+{
+    const struct geometry *g = &l->geometry;
+    const struct weight_strides *s = &g->stored;
+    const struct kernels *kernels = l->kernels;
+    const real *dw = l->dw;
+    real *stored = (real *)l->dkernel + s->first;
+    const int64_t across = ceil_div(g->channels, TURN_CHANNELS),
+                  blocks = ceil_div(g->filters, TURN_FILTERS) * across;
+    const struct share own = convti_share(team, g->taps * blocks);
+    for (int64_t i = own.first; i < own.last; i++) {
+        const int64_t t = i / blocks, f = i % blocks / across * TURN_FILTERS,
+                      c = i % across * TURN_CHANNELS;
+        kernels->transpose(lesser(TURN_FILTERS, g->filters - f),
+                           lesser(TURN_CHANNELS, g->channels - c),
+                           dw + (t * g->filters + f) * g->channels + c, g->channels,
+                           stored + t * s->tap + f * s->filter + c * s->channel, s->channel);
+    }
 }

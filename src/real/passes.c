@@ -3,7 +3,8 @@
  *
  *     forward    pack w where stale;  y = act(gather(x))
  *     backward   z = gather(x) where the activation needs it and nobody kept it;
- *                dz, db = sweep(z, y, dy);  dw = outer(x, dz);  dx = gather(dz)
+ *                dz, db = sweep(z, y, dy);  dx = gather(dz);  dw = outer(x, dz), turned as the
+ *                kernel is
  */
 #include "passes.h"
 
@@ -213,9 +214,12 @@ static void make_dw(struct team *team, const struct backward_pass *pass)
                           .n = pass->n,
                           .x = pass->x,
                           .dz = pass->dz,
-                          .dw = l->dkernel,
+                          .dw = l->dw,
                           .parts = l->dw_parts,
                           .scratch = scratch_of(l, team)});
+    if (!l->geometry.turned) return;
+    convti_wait(team);
+    FN(convti_turn_dw)(team, l);
 }
 
 static void backward_body(struct team *team, void *work)
@@ -259,11 +263,12 @@ static void set_sweep(struct sweep_call *sweep, struct convt_layer *l, convt_con
 static void backward(struct convt_layer *l, convt_const_view x, convt_const_view z,
                      convt_const_view y, convt_const_view dy, convt_view dx, double divisor)
 {
-    const bool weights = !convti_absent(x); /* else dx alone is wanted */
+    const bool weights = convti_has_gradients(l) && !convti_absent(x); /* else dx alone is wanted */
     if (y.n * l->geometry.z_size == 0) {
         empty_batch(l, weights, dx);
         return;
     }
+    if (!weights && !dx.data) return;
     struct backward_pass pass;
     pass.layer = l;
     pass.n = y.n;
@@ -286,8 +291,9 @@ static size_t scratch(const struct convt_layer *l)
     const bool rows = convti_activation_on_axis(l->cfg.activation.kind);
     const size_t forward = l->lines.chosen ? l->lines.bytes : l->forward.desk.bytes;
     if (l->cfg.inference) return forward;
-    const size_t all[] = {forward, l->backward.desk.bytes, FN(convti_outer_scratch)(l),
-                          l->sweep.bytes, rows ? FN(convti_rows_scratch)(&l->geometry) : 0};
+    const size_t all[] = {forward, l->backward.desk.bytes,
+                          convti_has_gradients(l) ? FN(convti_outer_scratch)(l) : 0, l->sweep.bytes,
+                          rows ? FN(convti_rows_scratch)(&l->geometry) : 0};
     size_t most = 0;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) most = all[i] > most ? all[i] : most;
     return most;

@@ -13,12 +13,15 @@
 /* ---- isa.c ----------------------------------------------------------------------------------- */
 const void *FN(convti_choose_isa)(const char *name, const char **chosen);
 
-/* ---- pack.c: weights in the order in which gather reads them --------------------------------- */
+/* ---- pack.c: weights in the order in which gather reads them, dw in that of the kernel -------- */
 
 /* Team; both end with a barrier. Panels for forward (columns are filters, k channels) and for dx
  * (columns are channels, k filters). */
 void FN(convti_pack_forward)(struct team *team, const struct convt_layer *l);
 void FN(convti_pack_backward)(struct team *team, const struct convt_layer *l);
+
+/* Team; ends without a barrier. dkernel from dw, where the kernel is stored turned. */
+void FN(convti_turn_dw)(struct team *team, const struct convt_layer *l);
 
 /* ---- gather.c: forward and dx ---------------------------------------------------------------- */
 struct gather_call {

@@ -109,7 +109,7 @@ static void run_block(const struct sweep_call *call, const struct desk *desk, in
     const struct geometry *g = call->geometry;
     const int64_t plane = g->h.out * g->w.out;
     int64_t pixels;
-    memset(sums, 0, (size_t)g->filters * sizeof(real));
+    if (call->db) memset(sums, 0, (size_t)g->filters * sizeof(real));
     for (int64_t pixel = first; pixel < last; pixel += pixels) {
         pixels = lesser(step, last - pixel);
         if (call->dz && g->channels_first) {
@@ -145,7 +145,7 @@ void FN(convti_sweep)(const struct sweep_call *call)
     const struct share own = convti_share(call->team, p->blocks);
     for (int64_t b = own.first; b < own.last; b++)
         run_block(call, &desk, b * p->block, lesser((b + 1) * p->block, pixels), p->step,
-                  call->parts + b * g->filters);
+                  call->db ? call->parts + b * g->filters : NULL);
     convti_wait(call->team);
     if (call->db) add_blocks(call);
 }
