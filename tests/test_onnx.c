@@ -156,6 +156,52 @@ static void what_is_read_and_written_is_read_the_same(void **state)
     }
 }
 
+/* n samples of an array as the first layer takes them. */
+static convt_const_view view_of(const convt_array *array, const convt_config *layer)
+{
+    const int64_t *size = array->shape;
+    const convt_shape in = layer->input;
+    return convt_const_view_of_f32(array->data, size[0], in.h, in.w, in.c);
+}
+
+/* The stored x through the layers that the file comes to, against PyTorch's y. */
+static void check_predicts(const char *name)
+{
+    char path[512];
+    size_t size;
+    char *bytes = file_bytes(name, &size);
+    convt_archive data;
+    convt_spec spec;
+    convt_model *model;
+    convt_error err = {CONVT_OK, "", ""};
+    snprintf(path, sizeof path, "%s/tests/data/onnx/%s.npz", CONVT_SOURCE_DIR, name);
+    if (convt_npz_read(path, NULL, &data, &err) ||
+        convt_spec_decode(bytes, size, "a.onnx", &spec, &err))
+        fail_msg("%s: %s: %s", name, err.field, err.message);
+    const convt_array *x = convt_archive_find(&data, "x"), *y = convt_archive_find(&data, "y");
+    for (int i = 0; i < spec.count; i++) {
+        spec.layers[i].inference = true;
+        spec.layers[i].max_batch = x->shape[0];
+    }
+    if (convt_model_create(&model, spec.layers, spec.count, &err) ||
+        convt_spec_load_weights(&spec, model, &err) ||
+        convt_model_forward(model, view_of(x, &spec.layers[0])))
+        fail_msg("%s: %s: %s", name, err.field, err.message);
+    const float *got = convt_model_output(model).data, *expected = y->data;
+    for (int64_t i = 0; i < convt_array_count(y); i++)
+        assert_close((double)got[i], (double)expected[i], 2e-5, 2e-6);
+    convt_model_destroy(model);
+    convt_spec_free(&spec);
+    convt_archive_free(&data);
+    free(bytes);
+}
+
+static void files_of_pytorch_predict_the_same(void **state)
+{
+    (void)state;
+    for (int i = 0; i < STORED; i++) check_predicts(stored[i]);
+}
+
 /* ---- hostile bytes --------------------------------------------------------------------------- */
 
 /* Ends in a valid read or in one line. */
@@ -363,6 +409,7 @@ int main(void)
         cmocka_unit_test(what_is_written_is_read),
         cmocka_unit_test(fields_that_lie_are_none),
         cmocka_unit_test(files_of_pytorch_are_keras_layers),
+        cmocka_unit_test(files_of_pytorch_predict_the_same),
         cmocka_unit_test(what_is_read_and_written_is_read_the_same),
         cmocka_unit_test(every_truncation_ends_in_one_line),
         cmocka_unit_test(every_flip_ends_in_one_line),
