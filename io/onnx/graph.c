@@ -91,7 +91,7 @@ static void parse_tensor(convti_wire message, convti_onnx_tensor *tensor)
 const char *convti_onnx_tensor_flaw(const convti_onnx_tensor *tensor)
 {
     const struct element *element = element_of(tensor->type);
-    if (tensor->external) return "has its numbers in another file";
+    if (tensor->external) return "has its numbers in another file, as external data";
     if (tensor->rank < 0) return "has more than 8 axes";
     if (!element) return "has a type that is not read";
     if (tensor->type == ONNX_INT64 && !tensor->numbers.at) return NULL;

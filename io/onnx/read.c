@@ -351,6 +351,8 @@ static json_t *input_layer(convti_onnx_reader *r)
 static convt_status finish(convti_onnx_reader *r)
 {
     convt_status status = check_end(r);
+    if (!status && json_array_size(r->layers) == 0 && r->node) /* Keras needs one to call */
+        status = convti_onnx_add_layer(r, "Activation", json_pack("{s:s}", "activation", "linear"));
     if (status) return status;
     if (r->graph.input.rank > 0 && json_array_insert_new(r->layers, 0, input_layer(r)) != 0)
         return no_memory(r, sizeof *r);

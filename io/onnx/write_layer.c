@@ -240,15 +240,17 @@ static convt_status write_upsampling(convti_onnx_writer *w)
 
 /* ---- numbers --------------------------------------------------------------------------------- */
 
-/* Keras' axis is that of the channels; ONNX knows no other. */
-static convt_status check_axis(const convti_onnx_writer *w)
+/* ONNX normalizes axis 1: Keras' last one is there once the value is turned. */
+static convt_status turn_to_axis(convti_onnx_writer *w)
 {
-    const int rank = 1 + w->item->input.rank,
-              channels = rank > 2 && w->items.channels_first ? 1 : rank - 1;
-    const int64_t axis = w->item->arguments->axis;
-    if ((axis < 0 ? axis + rank : axis) == channels) return CONVT_OK;
-    return convti_onnx_refuse_layer(w, "normalizes axis %lld, ONNX that of the channels, %d",
-                                    (long long)axis, channels);
+    const int rank = 1 + w->item->input.rank;
+    int64_t axis = w->item->arguments->axis;
+    if (axis < 0) axis += rank;
+    if (axis != 1 && axis != rank - 1)
+        return convti_onnx_refuse_layer(w, "normalizes axis %lld: 1 and the last one are written",
+                                        (long long)axis);
+    convti_onnx_turn(w, axis > 1);
+    return CONVT_OK;
 }
 
 /* gamma and beta may be absent, ONNX needs them: as long as the moving mean. */
@@ -283,10 +285,9 @@ static convt_status write_batch_normalization(convti_onnx_writer *w)
                            beta = convti_onnx_name_of(w, "beta"),
                            mean = convti_onnx_name_of(w, "moving_mean"),
                            variance = convti_onnx_name_of(w, "moving_variance");
-    convt_status status = check_axis(w);
-    if (!status) status = put_statistics(w);
+    convt_status status = put_statistics(w);
+    if (!status) status = turn_to_axis(w);
     if (status) return status;
-    convti_onnx_turn(w, is_turned_by(w) && w->item->input.rank == 3);
     convti_onnx_begin_node(
         w, convti_onnx_name_of(w, NULL), "BatchNormalization",
         (const char *[]){w->value.text, gamma.text, beta.text, mean.text, variance.text}, 5);
