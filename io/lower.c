@@ -67,48 +67,50 @@ static convt_status add_layer(convti_lowering *l, const convti_item *item, const
     return CONVT_OK;
 }
 
-/* A fixed layer over `input`, a diagonal of its channels. *constant is the caller's to change. */
+/* A fixed layer over `input`, a diagonal of its channels. */
 static convt_status add_fixed(convti_lowering *l, const convti_item *item, convt_config cfg,
-                              const convti_tensor *input, const convti_tensor *output,
-                              convti_constant **constant)
+                              const convti_tensor *input, const convti_tensor *output)
 {
     const int64_t channels =
         input->size[convti_channel_axis(input, l->storage->items.channels_first)];
     if (channels == 0) return refuse(l, item, "input", "has channels whose number is not known");
-    *constant = &l->storage->constants[l->storage->constant_count++];
-    **constant = (convti_constant){.count = channels, .scale = 1};
+    convti_constant *constant = &l->storage->constants[l->storage->constant_count++];
+    *constant = (convti_constant){.count = channels, .scale = 1};
     if (cfg.kernel_size.h == 0) cfg.kernel_size = (convt_hw){1, 1};
     cfg.fixed = true;
     cfg.filters = channels;
     cfg.no_bias = true;
     cfg.kernel_initializer = (convt_initializer){
-        .kind = CONVT_CUSTOM_INITIALIZER, .fill = convti_fill_kernel, .context = *constant};
+        .kind = CONVT_CUSTOM_INITIALIZER, .fill = convti_fill_kernel, .context = constant};
     cfg.bias_initializer = (convt_initializer){
-        .kind = CONVT_CUSTOM_INITIALIZER, .fill = convti_fill_bias, .context = *constant};
+        .kind = CONVT_CUSTOM_INITIALIZER, .fill = convti_fill_bias, .context = constant};
     return add_layer(l, item, &cfg, input, output);
+}
+
+static convti_constant *last_constant(const convti_lowering *l)
+{
+    return &l->storage->constants[l->storage->constant_count - 1];
 }
 
 static convt_status add_identity(convti_lowering *l, const convti_item *item,
                                  const convt_config *cfg)
 {
-    convti_constant *constant;
-    return add_fixed(l, item, *cfg, &item->input, &item->output, &constant);
+    return add_fixed(l, item, *cfg, &item->input, &item->output);
 }
 
 /* The padding that waits becomes a layer: one tap that is not 0 moves the image. */
 static convt_status pad_now(convti_lowering *l)
 {
     const convti_item *item = l->padding;
-    convti_constant *constant;
     if (!item) return CONVT_OK;
     const convt_optional_sides *sides = &item->arguments->sides;
     const convt_config cfg = {
         .kernel_size = {1 + sides->top + sides->bottom, 1 + sides->left + sides->right}};
     l->padding = NULL;
-    convt_status status = add_fixed(l, item, cfg, &item->input, &item->output, &constant);
+    convt_status status = add_fixed(l, item, cfg, &item->input, &item->output);
     if (status) return status;
-    constant->h = sides->top;
-    constant->w = sides->left;
+    last_constant(l)->h = sides->top;
+    last_constant(l)->w = sides->left;
     return CONVT_OK;
 }
 
@@ -247,11 +249,10 @@ static bool fold_of(const convti_lowering *l, const convti_tensor *data, convti_
 static convt_status norm_layer(convti_lowering *l, const convti_item *item)
 {
     const convt_config cfg = {0};
-    convti_constant *constant;
     convt_status status = pad_now(l);
-    if (!status) status = add_fixed(l, item, cfg, &item->input, &item->output, &constant);
+    if (!status) status = add_fixed(l, item, cfg, &item->input, &item->output);
     if (status) return status;
-    constant->norm = item;
+    last_constant(l)->norm = item;
     last_layer(l)->no_bias = false;
     return CONVT_OK;
 }
@@ -291,8 +292,7 @@ convt_status convti_lower_reshape(convti_lowering *l, const convti_item *item)
     if (!status && !all_known(output))
         status = refuse(l, item, "input", "has a size that is not known");
     if (!status && l->spec->count == 0 && input->rank == 3) {
-        convti_constant *constant;
-        status = add_fixed(l, item, cfg, input, input, &constant);
+        status = add_fixed(l, item, cfg, input, input);
     }
     l->reshaped = true;
     return status;
@@ -365,13 +365,12 @@ convt_status convti_lower_upsampling(convti_lowering *l, const convti_item *item
 {
     const convt_hw size = item->arguments->cfg.strides;
     const convt_config cfg = {.kernel_size = size, .strides = size};
-    convti_constant *constant;
     if (item->arguments->other_interpolation)
         return refuse(l, item, "interpolation", "must be nearest: others are not supported");
     if (size.h == 1 && size.w == 1) return CONVT_OK;
     convt_status status = pad_now(l);
-    if (!status) status = add_fixed(l, item, cfg, &item->input, &item->output, &constant);
-    if (!status) constant->every_tap = true;
+    if (!status) status = add_fixed(l, item, cfg, &item->input, &item->output);
+    if (!status) last_constant(l)->every_tap = true;
     return status;
 }
 
@@ -400,10 +399,11 @@ convt_status convti_lower_rescaling(convti_lowering *l, const convti_item *item)
 {
     const convt_config cfg = {0};
     const json_t *scale = item->arguments->factor, *offset = item->arguments->offset;
-    convti_constant *c;
     convt_status status = pad_now(l);
-    if (!status) status = add_fixed(l, item, cfg, &item->input, &item->output, &c);
-    if (!status) status = read_factors(l, item, "scale", scale, c->count, &c->scale, &c->scales);
+    if (!status) status = add_fixed(l, item, cfg, &item->input, &item->output);
+    if (status) return status;
+    convti_constant *c = last_constant(l);
+    status = read_factors(l, item, "scale", scale, c->count, &c->scale, &c->scales);
     if (!status && offset)
         status = read_factors(l, item, "offset", offset, c->count, &c->offset, &c->offsets);
     if (!status) last_layer(l)->no_bias = false;
@@ -424,10 +424,9 @@ static convt_status end_lowering(convti_lowering *l)
     const convti_items *items = &l->storage->items;
     const convti_item *last = &items->list[items->count - 1];
     const convt_config cfg = {0};
-    convti_constant *constant;
     convt_status status = pad_now(l);
     if (!status && l->spec->count == 0)
-        status = add_fixed(l, last, cfg, &last->output, &last->output, &constant);
+        status = add_fixed(l, last, cfg, &last->output, &last->output);
     return status;
 }
 
