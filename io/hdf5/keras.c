@@ -141,6 +141,9 @@ convt_status convti_weights_h5_read(const convti_input *input, const convti_item
                                     convti_package *package, convt_error *err)
 {
     *package = (convti_package){0};
+    if (layers->count == 0)
+        return convti_fail(err, CONVT_BAD_FORMAT, input->name,
+                           "holds weights alone: the layers must come from a model");
     const convt_status status = read_weights(input, "", layers, &package->weights, err);
     if (status) convti_package_free(package);
     return status;
@@ -191,6 +194,7 @@ convt_status convti_keras_read(const convti_input *input, const convti_items *la
     convt_status status = convti_zip_open(&zip, input, err);
     if (status) return status;
     status = read_config(&zip, &package->config, err);
+    if (layers && layers->count == 0) layers = NULL;
     if (!status && !layers) status = convti_items_read(package->config, &own, err);
     if (!status) status = read_member(&zip, layers ? layers : &own, &package->weights, err);
     convti_items_free(&own);
