@@ -29,6 +29,10 @@ convti_shape_rule convti_shape_same, convti_shape_activation, convti_shape_trans
     convti_shape_conv, convti_shape_dense, convti_shape_reshape, convti_shape_flatten,
     convti_shape_padding, convti_shape_cropping, convti_shape_upsampling;
 
+/* What a class comes to here: lower.h. */
+struct convti_lowering;
+typedef convt_status convti_lower_rule(struct convti_lowering *l, const convti_item *item);
+
 typedef enum convti_variables {
     CONVTI_NO_VARIABLES,
     CONVTI_KERNEL_AND_BIAS,
@@ -46,6 +50,7 @@ struct convti_class {
     convti_variables variables;
     bool has_format; /* takes images alone, in the order of its data_format */
     convti_shape_rule *shape;
+    convti_lower_rule *lower;
 };
 
 /* NULL for a class that is not known. */

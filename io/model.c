@@ -1,42 +1,30 @@
 /*
- * Models in files: a spec from .json or .npz, its weights into a model, a model into an .npz. A
- * model.npz holds config.json, then <layer>/kernel.npy and <layer>/bias.npy of every layer.
+ * The life of a spec: out of a package of any format and back into one. Its storage keeps what the
+ * file said, so that saving gives back the layers that were read.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "classes.h"
 #include "file.h"
-#include "json.h"
-#include "npy.h"
-#include "npz.h"
-#include "package.h"
+#include "lower.h"
 #include "status.h"
-
-static const char config_member[] = "config.json";
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* The layers of a config, which becomes the spec's. */
-static convt_status take_config(json_t *config, convt_spec *spec, convt_error *err)
+/* Takes the package over. */
+static convt_status take_package(convti_package *package, convt_spec *spec, convt_error *err)
 {
-    convti_items items;
-    spec->storage = config;
-    convt_status status = convti_items_read(config, &items, err);
-    spec->layers = calloc((size_t)items.count + 1, sizeof *spec->layers);
-    if (!spec->layers) status = convti_no_memory(err, "layers", 1);
-    for (int i = 0; i < items.count && !status; i++) {
-        const convti_item *item = &items.list[i];
-        const convti_place place = convti_item_place(item, err);
-        if (item->class != convti_class_of("Conv2DTranspose"))
-            status =
-                convti_json_refuse(&place, "class_name", "%s is not lowered yet", item->class_name);
-        spec->layers[spec->count] = item->arguments->cfg;
-        if (i == 0) spec->layers[0].input = convti_shape_of(&item->input, items.channels_first);
-        spec->count++;
-    }
-    convti_items_free(&items);
+    convti_storage *storage = calloc(1, sizeof *storage);
+    spec->storage = storage;
+    spec->weights = package->weights;
+    package->weights = (convt_archive){0};
+    if (storage) storage->config = package->config;
+    if (storage) package->config = NULL;
+    convt_status status = storage ? convti_lower(spec, err)
+                                  : convti_no_memory(err, "config", sizeof *storage);
+    if (!status) status = convti_constants_take(storage, &spec->weights, err);
+    convti_package_free(package);
     if (status) convt_spec_free(spec);
     return status;
 }
@@ -44,135 +32,185 @@ static convt_status take_config(json_t *config, convt_spec *spec, convt_error *e
 convt_status convt_spec_parse(const char *json, convt_spec *spec, convt_error *err)
 {
     *spec = (convt_spec){0};
-    json_t *root = convti_json_parse(json, "config", err);
-    return root ? take_config(root, spec, err) : CONVT_BAD_FORMAT;
+    convti_package package = {.config = convti_json_parse(json, "config", err)};
+    return package.config ? take_package(&package, spec, err) : CONVT_BAD_FORMAT;
+}
+
+static convt_status read_input(const convti_input *input, convt_spec *spec, convt_error *err)
+{
+    convti_package package;
+    convt_status status = convti_package_read(input, NULL, &package, err);
+    if (!status && !package.config) {
+        convti_package_free(&package);
+        return convti_fail(err, CONVT_BAD_FORMAT, input->name,
+                           "holds weights alone: the layers must come from a model");
+    }
+    return status ? status : take_package(&package, spec, err);
 }
 
 convt_status convt_spec_read(const char *path, convt_spec *spec, convt_error *err)
 {
     convti_input input;
-    convti_package package;
     *spec = (convt_spec){0};
     convt_status status = convti_input_open(&input, path, err);
     if (status) return status;
-    status = convti_package_read(&input, NULL, &package, err);
+    status = read_input(&input, spec, err);
     convti_input_close(&input);
-    if (!status) status = take_config(package.config, spec, err);
-    package.config = NULL;
-    if (status)
-        convti_package_free(&package);
-    else
-        spec->weights = package.weights;
     return status;
+}
+
+convt_status convt_spec_decode(const void *data, size_t size, const char *name, convt_spec *spec,
+                               convt_error *err)
+{
+    const convti_input input = convti_input_of_memory(name, data, size);
+    *spec = (convt_spec){0};
+    return read_input(&input, spec, err);
+}
+
+convt_status convt_spec_read_weights(const char *path, convt_spec *spec, convt_error *err)
+{
+    convti_storage *storage = spec->storage;
+    convti_input input;
+    convti_package package;
+    convt_status status = convti_input_open(&input, path, err);
+    if (status) return status;
+    status = convti_package_read(&input, &storage->items, &package, err);
+    if (!status && package.weights.count == 0)
+        status = convti_fail(err, CONVT_BAD_FORMAT, input.name, "holds no weights");
+    if (!status) status = convti_constants_take(storage, &package.weights, err);
+    convti_input_close(&input);
+    if (status) return status;
+    convt_archive_free(&spec->weights);
+    spec->weights = package.weights;
+    package.weights = (convt_archive){0};
+    convti_package_free(&package);
+    return CONVT_OK;
 }
 
 void convt_spec_free(convt_spec *spec)
 {
     if (!spec) return;
     convt_archive_free(&spec->weights);
-    json_decref(spec->storage);
+    convti_storage_free(spec->storage);
     free(spec->layers);
     *spec = (convt_spec){0};
 }
 
-/* ---- weights --------------------------------------------------------------------------------- */
+/* ---- the config as Keras reads it ------------------------------------------------------------ */
 
-static void shape_text(char text[96], int rank, const int64_t shape[])
+/* [null, ...] as Keras has shapes. */
+static json_t *batch_shape(const convti_tensor *tensor)
 {
-    int length = snprintf(text, 96, "(");
-    for (int i = 0; i < rank && length < 70; i++)
-        length += snprintf(text + length, 96 - (size_t)length, "%s%lld", i ? ", " : "",
-                           (long long)shape[i]);
-    snprintf(text + length, 96 - (size_t)length, ")");
+    json_t *shape = json_pack("[n]");
+    for (int i = 0; i < tensor->rank; i++)
+        json_array_append_new(shape,
+                              tensor->size[i] > 0 ? json_integer(tensor->size[i]) : json_null());
+    return shape;
 }
 
-/* The array of a parameter in the shape it must have. */
-static convt_status find_weight(const convt_spec *spec, const convt_parameter *p,
-                                const convt_array **array, convt_error *err)
+static json_t *serialized(const char *class_name, json_t *config, const convti_tensor *input)
 {
-    char name[sizeof(*array)->name], wanted[96], given[96];
-    int64_t sizes[4] = {p->value.n, p->value.h, p->value.w, p->value.c};
-    const int64_t *shape = sizes + 4 - p->rank;
-    snprintf(name, sizeof name, "%s/%s", p->owner, p->name);
-    *array = convt_archive_find(&spec->weights, name);
-    if (!*array)
-        return convti_fail(err, CONVT_BAD_FORMAT, name,
-                           "missing: the file has other weights, but not these");
-    if ((*array)->rank == p->rank &&
-        memcmp((*array)->shape, shape, (size_t)p->rank * sizeof *shape) == 0)
-        return CONVT_OK;
-    shape_text(wanted, p->rank, shape);
-    shape_text(given, (*array)->rank, (*array)->shape);
-    return convti_fail(err, CONVT_INVALID_SHAPE, name, "has shape %s, the layer needs %s", given,
-                       wanted);
+    json_t *layer = json_pack("{s:s, s:s, s:O, s:n}", "module", "keras.layers", "class_name",
+                              class_name, "config", config, "registered_name");
+    if (input && input->rank > 0)
+        json_object_set_new(layer, "build_config",
+                            json_pack("{s:o}", "input_shape", batch_shape(input)));
+    return layer;
 }
 
-/* The parameter becomes the array, in the parameter's dtype. */
-static convt_status copy_weight(const convt_array *array, const convt_parameter *p,
-                                convt_error *err)
+static json_t *input_layer(const convti_items *items)
 {
-    convt_array copy = *array;
-    size_t size = convti_array_bytes(array);
-    copy.data = malloc(size + 1);
-    if (!copy.data) return convti_no_memory(err, array->name, size);
-    memcpy(copy.data, array->data, size);
-    convt_status status = convt_array_convert(&copy, p->value.dtype, err);
-    if (!status) memcpy(p->value.data, copy.data, convti_array_bytes(&copy));
-    convt_array_free(&copy);
-    return status;
+    json_t *config = json_pack("{s:o, s:s, s:s}", "batch_shape", batch_shape(&items->list[0].input),
+                               "dtype", items->dtype == CONVT_FLOAT64 ? "float64" : "float32",
+                               "name", "input_layer");
+    json_t *layer = serialized("InputLayer", config, NULL);
+    json_decref(config);
+    return layer;
 }
 
-typedef convt_status per_weight(const convt_array *array, const convt_parameter *p,
-                                convt_error *err);
-
-static convt_status check_only(const convt_array *array, const convt_parameter *p, convt_error *err)
+/* A Sequential of all layers, for lists and layers alone. */
+static json_t *sequential_of(const convti_items *items)
 {
-    (void)array, (void)p, (void)err;
-    return CONVT_OK;
+    json_t *layers = json_array();
+    if (items->list[0].input.rank > 0 && items->list[0].input.size[0] > 0)
+        json_array_append_new(layers, input_layer(items));
+    for (int i = 0; i < items->count; i++)
+        json_array_append_new(layers, serialized(items->list[i].class_name, items->list[i].config,
+                                                 &items->list[i].input));
+    return json_pack("{s:s, s:s, s:{s:s, s:o}, s:n}", "module", "keras", "class_name", "Sequential",
+                     "config", "name", "sequential", "layers", layers, "registered_name");
 }
 
-/* Finds every weight and does `act` with it. */
-static convt_status for_weights(const convt_spec *spec, convt_model *model, per_weight *act,
-                                convt_error *err)
+/* Is it a model as Keras 3 serializes it? */
+static bool is_model(const json_t *config)
 {
-    convt_status status = CONVT_OK;
-    for (int i = 0; i < convt_model_layer_count(model) && !status; i++) {
-        convt_layer *layer = convt_model_layer(model, i);
-        convt_parameter rows[2];
-        int count = convt_layer_parameters(layer, rows);
-        for (int k = 0; k < count && !status; k++) {
-            const convt_array *array;
-            status = find_weight(spec, &rows[k], &array, err);
-            if (!status) status = act(array, &rows[k], err);
-        }
-        if (act != check_only) convt_layer_touch(layer);
-    }
-    return status;
+    const char *class_name = convti_json_string(config, "class_name");
+    return convti_json_string(config, "module") && class_name && !convti_class_of(class_name);
 }
 
-convt_status convt_spec_load_weights(const convt_spec *spec, convt_model *model, convt_error *err)
+/* What was read, in the form that deserialize_keras_object takes; NULL where memory is out. */
+static json_t *config_of(const convti_storage *storage)
 {
-    if (spec->weights.count == 0) return CONVT_OK;
-    convt_status status = for_weights(spec, model, check_only, err);
-    return status ? status : for_weights(spec, model, copy_weight, err);
+    json_t *config = storage->config, *inner = json_object_get(config, "config");
+    const char *class_name = convti_json_string(config, "class_name");
+    const bool bare = !class_name && json_object_get(config, "input_layers");
+    if (is_model(config)) return json_incref(config);
+    if (bare || (class_name && json_object_get(inner, "input_layers")))
+        return json_pack("{s:s, s:s, s:O, s:n}", "module", "keras.src.models.functional",
+                         "class_name", "Functional", "config", bare ? config : inner,
+                         "registered_name");
+    return sequential_of(&storage->items);
 }
 
 /* ---- saving ---------------------------------------------------------------------------------- */
 
-/* An array over the parameter's own memory: only to be written. */
-static convt_array array_of(const convt_parameter *p)
+convt_status convt_spec_json(const convt_spec *spec, char **json, convt_error *err)
 {
-    convt_array array = {.element = p->value.dtype == CONVT_FLOAT64 ? CONVT_ELEMENT_F64
-                                                                    : CONVT_ELEMENT_F32,
-                         .rank = p->rank,
-                         .data = p->value.data};
-    int64_t sizes[4] = {p->value.n, p->value.h, p->value.w, p->value.c};
-    snprintf(array.name, sizeof array.name, "%s/%s", p->owner, p->name);
-    memcpy(array.shape, sizes + 4 - p->rank, (size_t)p->rank * sizeof *sizes);
-    return array;
+    json_t *config = config_of(spec->storage);
+    *json = config ? convti_json_text(config) : NULL;
+    json_decref(config);
+    return *json ? CONVT_OK : convti_no_memory(err, "config", 1);
 }
 
-/* The configs to write under the names that the weights are stored under. */
+static convt_status encode(const convt_spec *spec, convt_format format, const char *name,
+                           convti_bytes *bytes, convt_error *err)
+{
+    const convti_package package = {.config = config_of(spec->storage), .weights = spec->weights};
+    *bytes = (convti_bytes){0};
+    convt_status status = package.config ? convti_package_write(&package, format, name, bytes, err)
+                                         : convti_no_memory(err, name, 1);
+    json_decref(package.config);
+    return status;
+}
+
+convt_status convt_spec_encode(const convt_spec *spec, convt_format format, void **data,
+                               size_t *size, convt_error *err)
+{
+    convti_bytes bytes;
+    convt_status status = encode(spec, format, "model", &bytes, err);
+    *data = bytes.data;
+    *size = bytes.size;
+    return status;
+}
+
+static convt_status save(const char *path, const convt_spec *spec, convt_format format,
+                         convt_error *err)
+{
+    convti_bytes bytes;
+    convt_status status = encode(spec, format, convti_base_name(path), &bytes, err);
+    if (!status) status = convt_file_write(path, bytes.data, bytes.size, err);
+    free(bytes.data);
+    return status;
+}
+
+convt_status convt_spec_save(const char *path, const convt_spec *spec, convt_error *err)
+{
+    return save(path, spec, convt_format_of(path), err);
+}
+
+/* ---- models of plain layers ------------------------------------------------------------------ */
+
+/* The configs to write, under the names that the model has. */
 static char *config_text(convt_model *model, const convt_config layers[], int count,
                          convt_error *err)
 {
@@ -193,22 +231,19 @@ static char *config_text(convt_model *model, const convt_config layers[], int co
     return text;
 }
 
+/* A path without a suffix of a format gets an .npz, too. */
 convt_status convt_model_save(const char *path, convt_model *model, const convt_config layers[],
                               convt_error *err)
 {
-    int count = convt_model_layer_count(model), weights = 0;
+    const convt_format format = convt_format_of(path);
     convt_error own = {.status = CONVT_OK};
-    convt_parameter rows[2];
-    convt_array *arrays = malloc((size_t)count * 2 * sizeof *arrays);
-    if (!arrays) return convti_no_memory(err, "layers", (size_t)count * 2 * sizeof *arrays);
-    for (int i = 0; i < count; i++) {
-        int parameters = convt_layer_parameters(convt_model_layer(model, i), rows);
-        for (int k = 0; k < parameters; k++) arrays[weights++] = array_of(&rows[k]);
-    }
-    char *text = config_text(model, layers, count, &own);
-    convt_status status = text ? convt_npz_write(path, arrays, weights, config_member, text, err)
-                               : convti_fail(err, own.status, own.field, "%s", own.message);
+    convt_spec spec = {0};
+    char *text = config_text(model, layers, convt_model_layer_count(model), &own);
+    if (!text) return convti_fail(err, own.status, own.field, "%s", own.message);
+    convt_status status = convt_spec_parse(text, &spec, err);
     free(text);
-    free(arrays);
+    if (!status) status = convt_spec_take_weights(&spec, model, err);
+    if (!status) status = save(path, &spec, format ? format : CONVT_FORMAT_NPZ, err);
+    convt_spec_free(&spec);
     return status;
 }

@@ -188,7 +188,7 @@ convt_status convti_shape_padding(const convti_item *item, bool channels_first,
     convt_shape shape = convti_shape_of(&item->input, channels_first);
     int64_t h, w;
     if (__builtin_add_overflow(sides->top, sides->bottom, &h) ||
-        __builtin_add_overflow(sides->left, sides->right, &w) ||
+        __builtin_add_overflow(sides->left, sides->right, &w) || h == INT64_MAX || w == INT64_MAX ||
         (shape.h > 0 && __builtin_add_overflow(shape.h, h, &shape.h)) ||
         (shape.w > 0 && __builtin_add_overflow(shape.w, w, &shape.w)))
         return convti_json_refuse_value(&place, "padding", json_object_get(item->config, "padding"),
