@@ -509,23 +509,33 @@ convt_status convti_hdf5_add_group(convti_hdf5 *h5, const char *path, const char
     return status;
 }
 
-/* Without times, so that equal content gives equal files. */
+static hid_t native_type(convt_element element)
+{
+    switch (element) {
+    case CONVT_ELEMENT_F32: return H5T_NATIVE_FLOAT;
+    case CONVT_ELEMENT_F64: return H5T_NATIVE_DOUBLE;
+    case CONVT_ELEMENT_U8: return H5T_NATIVE_UINT8;
+    case CONVT_ELEMENT_I64: break;
+    }
+    return H5T_NATIVE_INT64;
+}
+
+/* Floats whatever the array has, as Keras' variables are. Without times, so that equal content gives
+ * equal files. */
 convt_status convti_hdf5_add(convti_hdf5 *h5, const char *path, const convt_array *array,
                              convt_error *err)
 {
     hsize_t size[CONVT_MAX_RANK] = {0};
-    const bool wide = array->element == CONVT_ELEMENT_F64;
+    const hid_t type = array->element == CONVT_ELEMENT_F64 ? H5T_IEEE_F64LE : H5T_IEEE_F32LE;
     for (int i = 0; i < array->rank; i++) size[i] = (hsize_t)array->shape[i];
     const hid_t space = H5Screate_simple(array->rank, size, NULL),
                 layout = H5Pcreate(H5P_DATASET_CREATE);
     hid_t id = H5I_INVALID_HID;
     if (H5Pset_obj_track_times(layout, false) >= 0)
-        id = H5Dcreate2(h5->file, path, wide ? H5T_IEEE_F64LE : H5T_IEEE_F32LE, space, H5P_DEFAULT,
-                        layout, H5P_DEFAULT);
-    const herr_t written = id < 0 ? -1
-                                  : H5Dwrite(id, wide ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT,
-                                             H5S_ALL, H5S_ALL, H5P_DEFAULT, array->data);
-    const convt_status status = written < 0 ? hdf5_failed(h5, path, "written", err) : CONVT_OK;
+        id = H5Dcreate2(h5->file, path, type, space, H5P_DEFAULT, layout, H5P_DEFAULT);
+    const bool written = id >= 0 && H5Dwrite(id, native_type(array->element), H5S_ALL, H5S_ALL,
+                                             H5P_DEFAULT, array->data) >= 0;
+    const convt_status status = written ? CONVT_OK : hdf5_failed(h5, path, "written", err);
     H5Dclose(id);
     H5Pclose(layout);
     H5Sclose(space);

@@ -98,7 +98,7 @@ static convt_status read_layer(convti_hdf5 *h5, const walk *w, convt_archive *we
                              "%s%s has %llu variables where %s has %d", h5->label, w->path,
                              (unsigned long long)there, w->item->name, w->variables);
     for (int i = 0; i < w->variables && !status; i++) {
-        char path[PATH + 8];
+        char path[PATH + 16];
         convt_array *array = &weights->arrays[weights->count];
         snprintf(path, sizeof path, "%s/%d", w->path, i);
         status = convti_hdf5_read(h5, path, array, err);
@@ -309,7 +309,7 @@ static convt_status write_layer(convti_hdf5 *h5, const walk *w, const convt_arch
 {
     convt_status status = convti_hdf5_add_group(h5, w->path, w->item->name, err);
     for (int i = 0; i < w->variables && !status; i++) {
-        char name[NAME], path[PATH + 8];
+        char name[NAME], path[PATH + 16];
         snprintf(path, sizeof path, "%s/%d", w->path, i);
         status = variable_name(w, i, name, h5->name, err);
         if (status) break;
