@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "classes.h"
 #include "hdf5/hdf5_file.h"
 #include "json.h"
 #include "package.h"
@@ -240,7 +241,7 @@ static convt_status add_input_shape(json_t *model, const convti_items *items, co
         json_is_array(json_object_get(config, "build_input_shape")))
         return CONVT_OK;
     const convti_tensor *input = &items->list[0].input;
-    if (input->rank == 0)
+    if (input->rank == 0 || input->size[convti_channel_axis(input, items->channels_first)] == 0)
         return convti_fail(err, CONVT_INVALID_ARGUMENT, name,
                            "cannot be written: the shape of the input of %s is not known, without "
                            "which Keras takes no weights",
