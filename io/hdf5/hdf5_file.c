@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "npy.h"
+#include "elements.h"
 #include "status.h"
 #include "zip_archive.h"
 
@@ -256,59 +256,43 @@ convt_status convti_hdf5_count(convti_hdf5 *h5, const char *path, uint64_t *coun
 
 /* ---- elements -------------------------------------------------------------------------------- */
 
-/* 2 bytes, no float of HDF5's: Keras says in an attribute that they are bfloat16. */
-static bool is_bfloat16(hid_t dataset, hid_t type)
-{
-    return H5Tget_class(type) == H5T_OPAQUE && H5Tget_size(type) == 2 &&
-           H5Aexists(dataset, "dtype") > 0;
-}
-
 /* Half precision as h5py stores it, which HDF5 has a name for from 1.14.4 on. */
-static hid_t half_type(hid_t base)
+static hid_t half_of(hid_t base)
 {
     const hid_t type = H5Tcopy(base);
-    const bool made = H5Tset_fields(type, 15, 10, 5, 0, 10) >= 0 && H5Tset_size(type, 2) >= 0 &&
-                      H5Tset_ebias(type, 15) >= 0;
-    if (made) return type;
+    if (H5Tset_fields(type, 15, 10, 5, 0, 10) >= 0 && H5Tset_size(type, 2) >= 0 &&
+        H5Tset_ebias(type, 15) >= 0)
+        return type;
     H5Tclose(type);
     return H5I_INVALID_HID;
 }
 
-static bool is_half(hid_t type)
+/* The types that are read; elements are taken as they lie, so that HDF5 converts nothing. */
+static convti_type float_type(hid_t type, bool *little)
 {
-    const hid_t halves[] = {half_type(H5T_IEEE_F32LE), half_type(H5T_IEEE_F32BE)};
-    bool found = false;
-    for (int i = 0; i < 2; i++) {
-        found = found || H5Tequal(type, halves[i]) > 0;
-        H5Tclose(halves[i]);
+    const hid_t half = half_of(H5T_IEEE_F32LE), big_half = half_of(H5T_IEEE_F32BE);
+    const struct {
+        hid_t type;
+        int width;
+        bool little;
+    } rows[] = {{H5T_IEEE_F32LE, 4, true},  {H5T_IEEE_F64LE, 8, true},  {half, 2, true},
+                {H5T_IEEE_F32BE, 4, false}, {H5T_IEEE_F64BE, 8, false}, {big_half, 2, false}};
+    convti_type found = {CONVTI_NO_KIND, 0};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows && !found.width; i++) {
+        if (H5Tequal(type, rows[i].type) <= 0) continue;
+        found = (convti_type){CONVTI_FLOAT, rows[i].width};
+        *little = rows[i].little;
     }
+    H5Tclose(half);
+    H5Tclose(big_half);
     return found;
 }
 
-/* A float of this machine from any that is known; conversions of others are nobody's test. */
-static hid_t memory_type(hid_t type)
+/* bfloat16 is no float of HDF5's: Keras says in an attribute what 2 bytes are. */
+static bool is_brain(hid_t dataset, hid_t type)
 {
-    if (H5Tget_class(type) != H5T_FLOAT) return H5I_INVALID_HID;
-    if (H5Tequal(type, H5T_IEEE_F32LE) > 0 || H5Tequal(type, H5T_IEEE_F32BE) > 0 || is_half(type))
-        return H5T_NATIVE_FLOAT;
-    if (H5Tequal(type, H5T_IEEE_F64LE) > 0 || H5Tequal(type, H5T_IEEE_F64BE) > 0)
-        return H5T_NATIVE_DOUBLE;
-    return H5I_INVALID_HID;
-}
-
-/* In place from behind: a bfloat16 is the upper half of a float. */
-static void widen(convt_array *array, int64_t count)
-{
-    float *wide = array->data;
-    for (int64_t i = count; i-- > 0;) {
-        uint16_t upper;
-        memcpy(&upper, (char *)array->data + 2 * i, 2);
-#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-        upper = (uint16_t)(upper << 8 | upper >> 8);
-#endif
-        const uint32_t bits = (uint32_t)upper << 16;
-        memcpy(&wide[i], &bits, 4);
-    }
+    return H5Tget_class(type) == H5T_OPAQUE && H5Tget_size(type) == 2 &&
+           H5Aexists(dataset, "dtype") > 0;
 }
 
 /* ---- datasets -------------------------------------------------------------------------------- */
@@ -318,7 +302,8 @@ typedef struct dataset {
     convti_hdf5 *h5;
     const char *path;
     hid_t id, type, space, layout;
-    hid_t as;         /* the type in memory */
+    convti_type element;
+    bool little;
     uint64_t count;   /* elements */
     uint64_t in_file; /* bytes, unpacked */
     bool chunked;
@@ -374,13 +359,16 @@ static convt_status check_layout(dataset *d, convt_error *err)
 
 static convt_status check_type(dataset *d, convt_error *err)
 {
-    d->as = is_bfloat16(d->id, d->type) ? d->type : memory_type(d->type);
-    return d->as < 0 ? refuse(d, "holds no floats of 2, 4 or 8 bytes", err) : CONVT_OK;
+    const bool brain = is_brain(d->id, d->type);
+    d->little = brain;
+    d->element = brain ? (convti_type){CONVTI_BRAIN, 2} : float_type(d->type, &d->little);
+    return d->element.kind ? CONVT_OK : refuse(d, "holds no floats of 2, 4 or 8 bytes", err);
 }
 
 static convt_status check_shape(dataset *d, convt_array *array, convt_error *err)
 {
     char what[64];
+    int64_t count;
     hsize_t size[H5S_MAX_RANK];
     const int rank = H5Sget_simple_extent_ndims(d->space);
     if (rank < 0 || H5Sget_simple_extent_type(d->space) == H5S_NULL)
@@ -390,13 +378,11 @@ static convt_status check_shape(dataset *d, convt_array *array, convt_error *err
     if (H5Sget_simple_extent_dims(d->space, size, NULL) < 0)
         return hdf5_failed(d->h5, d->path, "read", err);
     array->rank = rank;
-    d->count = 1;
-    for (int i = 0; i < rank; i++) {
-        if (size[i] > INT64_MAX / 8 || __builtin_mul_overflow(d->count, size[i], &d->count) ||
-            d->count > INT64_MAX / 8)
-            return refuse(d, "has a shape of more elements than can be counted", err);
-        array->shape[i] = (int64_t)size[i];
-    }
+    for (int i = 0; i < rank; i++)
+        array->shape[i] = size[i] < INT64_MAX ? (int64_t)size[i] : INT64_MAX;
+    if (!convti_count_elements(rank, array->shape, &count))
+        return refuse(d, "has a shape of more elements than can be counted", err);
+    d->count = (uint64_t)count;
     d->in_file = d->count * H5Tget_size(d->type);
     return CONVT_OK;
 }
@@ -453,14 +439,12 @@ static convt_status open_dataset(dataset *d, convt_error *err)
 
 static convt_status read_elements(const dataset *d, convt_array *array, convt_error *err)
 {
-    array->element = d->as == H5T_NATIVE_DOUBLE ? CONVT_ELEMENT_F64 : CONVT_ELEMENT_F32;
-    const size_t size = (size_t)d->count * convti_element_size(array->element);
-    array->data = malloc(size + 1);
-    if (!array->data) return convti_no_memory(err, d->h5->name, size);
-    if (d->count > 0 && H5Dread(d->id, d->as, H5S_ALL, H5S_ALL, H5P_DEFAULT, array->data) < 0)
+    const convti_source source = {.name = d->h5->name, .label = d->h5->label};
+    array->data = malloc((size_t)d->in_file + 1);
+    if (!array->data) return convti_no_memory(err, d->h5->name, (size_t)d->in_file);
+    if (d->count > 0 && H5Dread(d->id, d->type, H5S_ALL, H5S_ALL, H5P_DEFAULT, array->data) < 0)
         return hdf5_failed(d->h5, d->path, "read", err);
-    if (d->as == d->type) widen(array, (int64_t)d->count);
-    return CONVT_OK;
+    return convti_elements_convert(&source, array, (int64_t)d->count, d->element, d->little, err);
 }
 
 convt_status convti_hdf5_read(convti_hdf5 *h5, const char *path, convt_array *array,
@@ -525,23 +509,33 @@ convt_status convti_hdf5_add_group(convti_hdf5 *h5, const char *path, const char
     return status;
 }
 
-/* Without times, so that equal content gives equal files. */
+static hid_t native_type(convt_element element)
+{
+    switch (element) {
+    case CONVT_ELEMENT_F32: return H5T_NATIVE_FLOAT;
+    case CONVT_ELEMENT_F64: return H5T_NATIVE_DOUBLE;
+    case CONVT_ELEMENT_U8: return H5T_NATIVE_UINT8;
+    case CONVT_ELEMENT_I64: break;
+    }
+    return H5T_NATIVE_INT64;
+}
+
+/* Floats whatever the array has, as Keras' variables are. Without times, so that equal content gives
+ * equal files. */
 convt_status convti_hdf5_add(convti_hdf5 *h5, const char *path, const convt_array *array,
                              convt_error *err)
 {
     hsize_t size[CONVT_MAX_RANK] = {0};
-    const bool wide = array->element == CONVT_ELEMENT_F64;
+    const hid_t type = array->element == CONVT_ELEMENT_F64 ? H5T_IEEE_F64LE : H5T_IEEE_F32LE;
     for (int i = 0; i < array->rank; i++) size[i] = (hsize_t)array->shape[i];
     const hid_t space = H5Screate_simple(array->rank, size, NULL),
                 layout = H5Pcreate(H5P_DATASET_CREATE);
     hid_t id = H5I_INVALID_HID;
     if (H5Pset_obj_track_times(layout, false) >= 0)
-        id = H5Dcreate2(h5->file, path, wide ? H5T_IEEE_F64LE : H5T_IEEE_F32LE, space, H5P_DEFAULT,
-                        layout, H5P_DEFAULT);
-    const herr_t written = id < 0 ? -1
-                                  : H5Dwrite(id, wide ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT,
-                                             H5S_ALL, H5S_ALL, H5P_DEFAULT, array->data);
-    const convt_status status = written < 0 ? hdf5_failed(h5, path, "written", err) : CONVT_OK;
+        id = H5Dcreate2(h5->file, path, type, space, H5P_DEFAULT, layout, H5P_DEFAULT);
+    const bool written = id >= 0 && H5Dwrite(id, native_type(array->element), H5S_ALL, H5S_ALL,
+                                             H5P_DEFAULT, array->data) >= 0;
+    const convt_status status = written ? CONVT_OK : hdf5_failed(h5, path, "written", err);
     H5Dclose(id);
     H5Pclose(layout);
     H5Sclose(space);

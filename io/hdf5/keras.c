@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "classes.h"
 #include "hdf5/hdf5_file.h"
 #include "json.h"
 #include "package.h"
@@ -98,7 +99,7 @@ static convt_status read_layer(convti_hdf5 *h5, const walk *w, convt_archive *we
                              "%s%s has %llu variables where %s has %d", h5->label, w->path,
                              (unsigned long long)there, w->item->name, w->variables);
     for (int i = 0; i < w->variables && !status; i++) {
-        char path[PATH + 8];
+        char path[PATH + 16];
         convt_array *array = &weights->arrays[weights->count];
         snprintf(path, sizeof path, "%s/%d", w->path, i);
         status = convti_hdf5_read(h5, path, array, err);
@@ -141,6 +142,9 @@ convt_status convti_weights_h5_read(const convti_input *input, const convti_item
                                     convti_package *package, convt_error *err)
 {
     *package = (convti_package){0};
+    if (layers->count == 0)
+        return convti_fail(err, CONVT_BAD_FORMAT, input->name,
+                           "holds weights alone: the layers must come from a model");
     const convt_status status = read_weights(input, "", layers, &package->weights, err);
     if (status) convti_package_free(package);
     return status;
@@ -191,6 +195,7 @@ convt_status convti_keras_read(const convti_input *input, const convti_items *la
     convt_status status = convti_zip_open(&zip, input, err);
     if (status) return status;
     status = read_config(&zip, &package->config, err);
+    if (layers && layers->count == 0) layers = NULL;
     if (!status && !layers) status = convti_items_read(package->config, &own, err);
     if (!status) status = read_member(&zip, layers ? layers : &own, &package->weights, err);
     convti_items_free(&own);
@@ -236,7 +241,7 @@ static convt_status add_input_shape(json_t *model, const convti_items *items, co
         json_is_array(json_object_get(config, "build_input_shape")))
         return CONVT_OK;
     const convti_tensor *input = &items->list[0].input;
-    if (input->rank == 0)
+    if (input->rank == 0 || input->size[convti_channel_axis(input, items->channels_first)] == 0)
         return convti_fail(err, CONVT_INVALID_ARGUMENT, name,
                            "cannot be written: the shape of the input of %s is not known, without "
                            "which Keras takes no weights",
@@ -305,7 +310,7 @@ static convt_status write_layer(convti_hdf5 *h5, const walk *w, const convt_arch
 {
     convt_status status = convti_hdf5_add_group(h5, w->path, w->item->name, err);
     for (int i = 0; i < w->variables && !status; i++) {
-        char name[NAME], path[PATH + 8];
+        char name[NAME], path[PATH + 16];
         snprintf(path, sizeof path, "%s/%d", w->path, i);
         status = variable_name(w, i, name, h5->name, err);
         if (status) break;

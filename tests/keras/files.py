@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 
-FORMATS = ("files_numpy", "files_safetensors")
+FORMATS = ("files_numpy", "files_safetensors", "files_keras")
 
 
 class Repack:
