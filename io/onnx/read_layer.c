@@ -176,6 +176,10 @@ static convt_status find_pads(convti_onnx_reader *r, convolution *c)
         if (out[i] > 0 && c->size[i] == 0)
             return convti_onnx_refuse_node(
                 r, "has an output_shape, but the size of its input is not known");
+        if (out[i] == 0 && (automatic == SAME_UPPER || automatic == SAME_LOWER) &&
+            c->extent[i] + c->output_padding[i] < c->strides[i])
+            return convti_onnx_refuse_node(
+                r, "has a kernel smaller than its stride: runtimes disagree on auto_pad then");
         if (out[i] > 0)
             split_pads(c, i, natural + c->output_padding[i] - out[i], automatic == SAME_UPPER);
         else if (automatic == VALID)

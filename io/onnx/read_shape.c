@@ -108,7 +108,7 @@ static convt_status read_flatten(convti_onnx_reader *r)
     return convti_onnx_add_layer(r, "Flatten", json_pack("{s:s}", "data_format", format));
 }
 
-/* Axes in an attribute up to opset 12, in an input later; which of `rank` axes they are. */
+/* Axes in an attribute up to opset 12, in an input later; those below 0 count from `rank`. */
 static convt_status get_axes(convti_onnx_reader *r, int rank, bool marked[8])
 {
     int64_t axes[8];
@@ -118,7 +118,7 @@ static convt_status get_axes(convti_onnx_reader *r, int rank, bool marked[8])
     memset(marked, 0, 8 * sizeof *marked);
     if (count < 0) return convti_onnx_refuse_node(r, "names no axes");
     for (int i = 0; i < count; i++) {
-        const int64_t axis = axes[i] < 0 ? axes[i] + rank + count * (rank > r->rank) : axes[i];
+        const int64_t axis = axes[i] < 0 ? axes[i] + rank : axes[i];
         if (axis < 1 || axis > 7)
             return convti_onnx_refuse_node(r, "has %lld among its axes", (long long)axes[i]);
         marked[axis] = true;
@@ -152,7 +152,7 @@ static convt_status read_unsqueeze(convti_onnx_reader *r)
     const int wanted = r->rank + count;
     if (!status && (count < 0 || wanted > 4))
         status = convti_onnx_refuse_node(r, "leads to more than 4 axes");
-    if (!status) status = get_axes(r, r->rank, marked);
+    if (!status) status = get_axes(r, wanted, marked);
     if (status) return status;
     for (; rank < wanted; rank++) size[rank] = marked[rank] ? 1 : from < 4 ? r->size[from++] : 0;
     return reshape(r, size, rank);

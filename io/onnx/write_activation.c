@@ -118,6 +118,7 @@ convt_status convti_onnx_write_activation(convti_onnx_writer *w, const convt_act
     const convt_activation_kind kind = activation->kind;
     if (kind == CONVT_LINEAR) return CONVT_OK;
     if (kind == CONVT_RELU) return write_relu(w, name, activation);
+    if (kind == CONVT_CELU) return write_celu(w, name, activation);
     for (int i = 0; i < LENGTH(clips); i++) {
         if (clips[i].kind != kind) continue;
         write_clip(w, name, clips[i].least, clips[i].most);
