@@ -53,7 +53,7 @@ int command_convert(int argc, char **argv)
     convt_error err = {0};
     int code = options_parse(&table, &opt, argc, argv);
     if (code == OPTIONS_PARSED) code = check_suffix(opt.out.text);
-    if (code == OPTIONS_PARSED) code = weights_read("IN", opt.in.text, &opt.model, &spec);
+    if (code == OPTIONS_PARSED) code = weights_read("IN", opt.in.text, opt.model.text, &spec);
     if (code == OPTIONS_PARSED)
         code = convt_spec_save(opt.out.text, &spec, &err) ? complain_config("OUT", &err) : EXIT_OK;
     convt_spec_free(&spec);

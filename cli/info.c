@@ -101,18 +101,18 @@ static void complete_shape(convt_spec_row *row, const convt_config *layer, convt
 }
 
 /* An activation layer that is part of the layer before has that one's activation. */
-static void describe(const convt_spec *spec, int64_t batch, const convt_spec_row rows[], int count,
-                     info_row shown[], int64_t memory[], convt_shape output[])
+static void describe(const convt_spec *spec, int64_t batch, const convt_spec_row layers[],
+                     int count, info_row shown[], int64_t memory[], convt_shape output[])
 {
     measure(spec, batch, memory, output);
     for (int i = 0; i < count; i++) {
-        const convt_spec_row *row = &rows[i];
+        const convt_spec_row *row = &layers[i];
         const bool own = is_own(spec, row);
         shown[i] = (info_row){*row, NULL, own ? memory[row->layer] : -1};
         if (row->layer < 0 || (!own && !is_activation(row))) continue;
         shown[i].activation = activation_name(&spec->layers[row->layer]);
         if (own) complete_shape(&shown[i].layer, &spec->layers[row->layer], output[row->layer]);
-        for (int k = i - 1; !own && k >= 0 && rows[k].layer == row->layer; k--)
+        for (int k = i - 1; !own && k >= 0 && layers[k].layer == row->layer; k--)
             shown[k].activation = shown[k].activation ? "linear" : NULL;
     }
 }
@@ -291,7 +291,7 @@ static int check(const info_options *opt)
 static int show_file(const info_options *opt)
 {
     convt_spec spec = {0};
-    int code = weights_read("FILE", opt->file.text, &opt->model, &spec);
+    int code = weights_read("FILE", opt->file.text, opt->model.text, &spec);
     if (code == OPTIONS_PARSED) code = show(&spec, opt);
     convt_spec_free(&spec);
     return code;

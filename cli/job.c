@@ -161,14 +161,14 @@ static int fit_codes(job *j)
     } else if (known.c > 0 && !codes->given) {
         code.c = known.c;
     }
-    return fit_input("--codes", code, &j->spec.layers[0].input);
+    return fit_model_input("--codes", code, &j->spec.layers[0].input);
 }
 
 static int fit_arrays(job *j)
 {
     convt_shape x;
     const int code = sample_shape("x", &j->x, j->spec.x_rank, channels_first(j), &x);
-    return code == OPTIONS_PARSED ? fit_input("x", x, &j->spec.layers[0].input) : code;
+    return code == OPTIONS_PARSED ? fit_model_input("x", x, &j->spec.layers[0].input) : code;
 }
 
 static int make_layers(job *j)

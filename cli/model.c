@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "options.h"
 #include "run.h"
 
 static bool ends_with(const char *text, const char *end)
@@ -60,12 +61,12 @@ static int read_weights(const char *where, const char *path, const char *model, 
                                                      : OPTIONS_PARSED;
 }
 
-int weights_read(const char *where, const char *path, const option_value *model, convt_spec *spec)
+int weights_read(const char *where, const char *path, const char *model, convt_spec *spec)
 {
     char *file = run_exists(path) ? run_path(path, RUN_MODEL) : text_of("%s", path);
-    int code = !file          ? complain(EXIT_FAILED, where, "out of memory")
-               : model->given ? read_weights(where, file, model->text, spec)
-                              : model_read(where, file, spec);
+    int code = !file   ? complain(EXIT_FAILED, where, "out of memory")
+               : model ? read_weights(where, file, model, spec)
+                       : model_read(where, file, spec);
     free(file);
     return code;
 }
@@ -113,7 +114,7 @@ int sample_shape(const char *where, const convt_array *array, int rank, bool cha
     return OPTIONS_PARSED;
 }
 
-int fit_input(const char *where, convt_shape there, convt_shape *input)
+int fit_model_input(const char *where, convt_shape there, convt_shape *input)
 {
     if (input->c > 0 && input->c != there.c)
         return complain(EXIT_USAGE, where, "%lld channels, the model takes %lld",

@@ -7,8 +7,6 @@
 
 #include <convt/io.h>
 
-#include "options.h"
-
 /*
  * Reads a model for the option that `where` names, with the input channels taken from the weights
  * where the config does not say. Returns OPTIONS_PARSED (-1), or the exit code after the line: 2
@@ -17,9 +15,9 @@
  */
 int model_read(const char *where, const char *path, convt_spec *spec);
 
-/* The same for a file or the directory of a run; where --model is given, layers are those of that
- * model, and the file is asked for weights alone. */
-int weights_read(const char *where, const char *path, const option_value *model, convt_spec *spec);
+/* The same for a file or the directory of a run; where `model` is not NULL, layers are those of that
+ * file, and the file is asked for weights alone. */
+int weights_read(const char *where, const char *path, const char *model, convt_spec *spec);
 
 /* Reads the file of --config, which holds one layer and no weights. Returns OPTIONS_PARSED (-1), or 2
  * after the line. Free the spec in any case. */
@@ -35,7 +33,7 @@ int sample_shape(const char *where, const convt_array *array, int rank, bool cha
 
 /* The input that the model asks for must be the one that is there; sizes that it leaves open are
  * taken from there. Returns the same. */
-int fit_input(const char *where, convt_shape there, convt_shape *input);
+int fit_model_input(const char *where, convt_shape there, convt_shape *input);
 
 /* The array that n samples of the last layer's output are, without data. */
 convt_array output_array(const convt_spec *spec, convt_shape last, convt_dtype dtype, int64_t n);

@@ -56,7 +56,7 @@ static int predict(convt_spec *spec, convt_array *x, const predict_options *opt)
     convt_shape given;
     const bool first = spec->layers[0].data_format == CONVT_CHANNELS_FIRST;
     int code = sample_shape("x", x, spec->x_rank, first, &given);
-    if (code == OPTIONS_PARSED) code = fit_input("x", given, &spec->layers[0].input);
+    if (code == OPTIONS_PARSED) code = fit_model_input("x", given, &spec->layers[0].input);
     if (code == OPTIONS_PARSED) code = check_memory(spec->layers, spec->count);
     if (code != OPTIONS_PARSED) return code;
     if (convt_array_convert(x, spec->layers[0].dtype, &err) != CONVT_OK)

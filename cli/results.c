@@ -10,6 +10,7 @@
 #include "codes.h"
 #include "grid.h"
 #include "job.h"
+#include "model.h"
 #include "pca.h"
 #include "predictor.h"
 #include "report.h"

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloc.h"
 #include "file.h"
 #include "lower.h"
 #include "status.h"
