@@ -111,6 +111,20 @@ static convt_status write_relu(convti_onnx_writer *w, convti_onnx_name name,
     return CONVT_OK;
 }
 
+/* ONNX' Celu takes no doubles. With alpha 1, which is all that Keras' own name says, it is Elu. */
+static convt_status write_celu(convti_onnx_writer *w, convti_onnx_name name,
+                               const convt_activation *activation)
+{
+    const double alpha = convti_onnx_get_argument(activation, "alpha");
+    const bool is_elu = alpha >= 1 && alpha <= 1;
+    if (!is_elu && w->items.dtype == CONVT_FLOAT64)
+        return convti_onnx_refuse_layer(w, "has a celu in float64, which ONNX has in float32 only");
+    convti_onnx_begin_node(w, name, is_elu ? "Elu" : "Celu", (const char *[]){w->value.text}, 1);
+    convti_onnx_add_float(w, "alpha", alpha);
+    convti_onnx_end_node(w);
+    return CONVT_OK;
+}
+
 convt_status convti_onnx_write_activation(convti_onnx_writer *w, const convt_activation *activation,
                                           const char *suffix)
 {
