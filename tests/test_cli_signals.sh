@@ -32,7 +32,7 @@ for signal in INT:130 TERM:143; do
     directory=stop$name
     exists "$directory/history.csv" "$directory/model.npz" "$directory/codes.npy" "$directory/samples.png" "$directory/report.html" \
         "$directory/checkpoint.npz"
-    only "$directory" history.csv model.npz codes.npy samples.png report.html checkpoint.npz
+    only "$directory" history.csv model.npz model.keras codes.npy samples.png report.html checkpoint.npz
     grep -q "Stopped by SIG$name" "$directory/report.html" || wrong "the report does not tell of SIG$name"
     expect 0 "$convt" predict --model "$directory/model.npz" --in "$directory/codes.npy" --out y.npy
     # History and checkpoint are those of the same epoch, so a second part appends to the first.

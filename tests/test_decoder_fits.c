@@ -48,7 +48,8 @@ static void fit_open(fit *f, const char *name)
 static void assert_ran(const char *const arguments[])
 {
     const int code = command_run(arguments);
-    char *said = scratch_read("err", NULL);
+    size_t size;
+    char *said = scratch_read("err", &size);
     if (code != 0 || said[0]) fail_msg("convt %s: exit code %d: %s", arguments[0], code, said);
     free(said);
 }
@@ -86,8 +87,8 @@ static void train(fit *f)
 static void compare_history(const fit *f)
 {
     const json_t *expected = json_object_get(f->description, "history");
-    char *text = scratch_read("run/history.csv", NULL), *line = strchr(text, '\n');
-    size_t epochs = 0;
+    size_t size, epochs = 0;
+    char *text = scratch_read("run/history.csv", &size), *line = strchr(text, '\n');
     for (; line && line[1]; line = strchr(line + 1, '\n'), epochs++) {
         const double loss = strtod(strchr(line + 1, ',') + 1, NULL),
                      keras = json_real_value(json_array_get(expected, epochs));
