@@ -393,7 +393,9 @@ convt_status job_write_checkpoint(job *j, const convt_state rows[], convt_error 
     convt_status status = checkpoint_write(j->directory, j->succession, &state, err);
     if (!status) j->succession = RUN_FOLLOWS;
     j->kept = seconds_now();
-    return status ? status : history_write(&j->history, j->directory, err);
+    /* Within an epoch the history is as it was behind the last one. */
+    if (status || job_batches_done(j, rows) > 0) return status;
+    return history_write(&j->history, j->directory, err);
 }
 
 int64_t job_batches_done(const job *j, const convt_state rows[])

@@ -10,7 +10,7 @@ need_build_tools
 need libcmocka-dev pkg-config --exists cmocka
 need strace have strace
 install_missing
-build ci build/test convt-cli
+build ci build/test >/dev/null
 export CONVT_KILLS="${1:-100}" CONVT_SEED="${2:-1}" CONVT_CALLS=7
 export CONVT_COMMAND="$PWD/build/test/convt" CONVT_SOURCE_DIR="$PWD"
 mkdir -p build/test/tests/run/kill

@@ -89,12 +89,20 @@ refused 2 '^convt: --model: eight.json, but the run in whole was started with ti
 refused 2 '^convt: --data: holds 39x8x8' train --resume --out whole --data other.idx
 expect 0 "$convt" train --data other.idx --model eight.json --codes 4 --epochs 2 --out eight --quiet
 refused 2 '^convt: --data: holds 40x8x8.*, but the run in eight' train --resume --out eight --data small.idx
-# What another run left behind is no one before.
 expect 0 train --epochs 3 --out eight --force
 as_whole eight
-printf 'x' >eight/checkpoint.npz
-expect 0 "$convt" train --resume --out eight --quiet
-as_whole eight
+# What a replaced run left behind is never the one before: killed in its first epoch, a run has none.
+idx large.idx 250 28
+"$convt" train --data large.idx --out eight --force >out 2>err &
+pid=$!
+while [ -e eight/model.npz ] && kill -0 $pid 2>/dev/null; do :; done
+kill -KILL $pid
+wait $pid
+if [ "$(wc -l <eight/history.csv)" -eq 1 ]; then
+    only eight history.csv checkpoint.npz
+else
+    echo "not tried: a kill in the first epoch, which was over before"
+fi
 
 # ---- nowhere to write: one line, and what was there is as it was ----
 intact() { # DIRECTORY: as `whole` is
@@ -142,7 +150,7 @@ else
 fi
 
 # ---- two runs ----
-"$convt" train --data small.idx --model tiny.json --codes 4 --epochs 1000000 --out busy >busy.out 2>busy.err &
+"$convt" train --data small.idx --model tiny.json --codes 4 --epochs 3000 --out busy >busy.out 2>busy.err &
 pid=$!
 tries=0
 while [ ! -e busy/checkpoint-before.npz ] && [ $tries -lt 600 ]; do
