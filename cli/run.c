@@ -357,6 +357,16 @@ static bool digest_agrees(const convt_archive *archive)
            *(const int64_t *)array->data == digest_of(archive->arrays, last, archive->text);
 }
 
+/* What is wrong with a checkpoint that could be read, NULL: nothing; takes the settings. */
+static const char *find_flaw(run_checkpoint *checkpoint, const char *const names[], int count)
+{
+    const convt_archive *archive = &checkpoint->archive;
+    if (!digest_agrees(archive)) return "its parts do not belong together";
+    if (!settings_parse(archive->text, names, count, &checkpoint->settings))
+        return "holds no settings of a run";
+    return NULL;
+}
+
 static convt_status read_generation(const char *directory, run_file file, const char *const names[],
                                     int count, run_checkpoint *checkpoint, convt_error *err)
 {
@@ -364,12 +374,8 @@ static convt_status read_generation(const char *directory, run_file file, const 
     memset(checkpoint, 0, sizeof *checkpoint);
     if (!path) return no_memory(err);
     convt_status status = convt_npz_read(path, settings_member, &checkpoint->archive, err);
-    const char *flaw =
-        !digest_agrees(&checkpoint->archive) ? "its parts do not belong together"
-        : !settings_parse(checkpoint->archive.text, names, count, &checkpoint->settings)
-            ? "holds no settings of a run"
-            : NULL;
-    if (!status && flaw) {
+    const char *flaw = status ? NULL : find_flaw(checkpoint, names, count);
+    if (flaw) {
         status = refuse(err, CONVT_BAD_FORMAT, "%s", flaw);
         snprintf(err->field, sizeof err->field, "%s", run_file_name(file));
     }

@@ -99,7 +99,7 @@ while [ -e eight/model.npz ] && kill -0 $pid 2>/dev/null; do :; done
 kill -KILL $pid
 wait $pid
 if [ "$(wc -l <eight/history.csv)" -eq 1 ]; then
-    only eight history.csv checkpoint.npz
+    absent eight/checkpoint-before.npz
 else
     echo "not tried: a kill in the first epoch, which was over before"
 fi

@@ -63,14 +63,15 @@ same a.csv b.csv
 "$convt" train --data small.idx --model tiny.json --codes 4 --batch-size 1 --epochs 3 --out parts --quiet 2>err &
 pid=$!
 while [ ! -f parts/history.csv ] && kill -0 $pid 2>/dev/null; do :; done
-sleep 0.02
 kill -INT $pid 2>/dev/null
 wait $pid
 code=$?
 case $code in
 130)
-    grep -q 'goes on after' err || wrong "where it goes on is not told: $(cat err)"
-    expect 0 "$convt" train --resume --out parts --quiet
+    # No batch is lost.
+    place=$(sed -n 's/.*--resume goes on after //p' err)
+    expect 0 "$convt" train --resume --out parts
+    grep -q "^going on after ${place:-?} of parts" out || wrong "stopped after \"$place\", goes on elsewhere: $(cat out)"
     ;;
 0) echo "the run was over before the signal came" ;;
 *) wrong "exit $code after SIGINT: $(cat err)" ;;
@@ -91,6 +92,18 @@ code=$?
 [ $code -eq 143 ] || wrong "exit $code after SIGTERM before the first batch: $(cat err)"
 grep -q '^convt: train: stopped by SIGTERM before the first batch, nothing is saved$' err || wrong "before the first batch: $(cat err)"
 absent none
+# The second signal does not wait for anything, and has nothing to say.
+"$convt" train --data small.idx --model tiny.json --codes 4 --optimizer pipe.json --out none --quiet >out 2>err &
+pid=$!
+exec 3>pipe.json
+kill -INT $pid
+sleep 0.1
+kill -TERM $pid
+sleep 0.3
+exec 3>&-
+wait $pid
+code=$?
+if [ $code -ne 143 ] || [ -s err ]; then wrong "exit $code after SIGINT and SIGTERM: $(cat err)"; fi
 
 # ---- while the results are written, which takes a while with many principal components ----
 idx many.idx 250 28
