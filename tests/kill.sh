@@ -11,7 +11,7 @@ need libcmocka-dev pkg-config --exists cmocka
 need strace have strace
 install_missing
 build ci build/test >/dev/null
-export CONVT_KILLS="${1:-100}" CONVT_SEED="${2:-1}" CONVT_CALLS=7
+export CONVT_KILLS="${1:-100}" CONVT_SEED="${2:-1}" CONVT_CALLS="${CONVT_CALLS:-7}"
 export CONVT_COMMAND="$PWD/build/test/convt" CONVT_SOURCE_DIR="$PWD"
 mkdir -p build/test/tests/run/kill
 cd build/test/tests/run/kill
