@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # its |x|' is 0 at 0, as here; JAX has 1
+os.environ.setdefault("KERAS_BACKEND", "torch")  # its |x|' is 0 at 0, as here; JAX has 1
 
 import keras
 import numpy as np
@@ -83,7 +83,7 @@ def write(folder, name):
     optimizer = keras.optimizers.SGD(**arguments)
     model.compile(optimizer=optimizer, loss=loss)
     history = model.fit(x, y, batch_size=BATCH, epochs=EPOCHS, shuffle=False, verbose=0).history["loss"]
-    after = {f"{layer.name}/{variable.name}": np.asarray(variable.numpy()) for layer in model.layers for variable in layer.weights}
+    after = {f"{layer.name}/{variable.name}": keras.ops.convert_to_numpy(variable) for layer in model.layers for variable in layer.weights}
     np.savez(folder / "after.npz", **after)
     fit = {"epochs": EPOCHS, "batch_size": BATCH, "loss": loss, "history": history, "optimizer": arguments}
     (folder / "fit.json").write_text(json.dumps(fit, indent=1) + "\n")

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Checks files both ways against the libraries whose formats they are (files.py). From any directory:
+# Checks files both ways against the libraries whose formats they are (files.py), models through ONNX
+# (onnx_models.py), and fits of whole decoders (decoder_fits.py). From any directory:
 #
 #   sh tests/keras/files.sh
 #
@@ -26,4 +27,14 @@ fi
 if [ -z "${CONVT_KERAS_VENV-}" ]; then
     "$venv/bin/pip" install --quiet -r tests/keras/requirements.txt
 fi
-"$venv/bin/python" tests/keras/files.py check "$build_folder/tests/keras_repack"
+python=$venv/bin/python
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=
+"$python" tests/keras/files.py check "$build_folder/tests/keras_repack" || failed=yes
+"$python" tests/keras/onnx_models.py "$build_folder/convt" || failed=yes
+# The fits of test_decoder_fits, made anew.
+"$python" tests/keras/decoder_fits.py "$work/fits" 2>"$work/log" || { cat "$work/log"; failed=yes; }
+"$build_folder/tests/test_decoder_fits" "$work/fits" || failed=yes
+[ -z "$failed" ] || { echo "some files differ"; exit 1; }
+echo "all files agree"
