@@ -110,9 +110,19 @@ convt_status convti_json_check_registered(const convti_place *place, const char 
                               name, shown.text);
 }
 
+/* A tree of jansson's may take 44 times its text, so text is not taken beyond a size that no config of
+ * layers comes near. */
+enum { LONGEST_TEXT = 4 << 20 };
+
 json_t *convti_json_parse(const char *text, const char *name, convt_error *err)
 {
     json_error_t error;
+    const size_t length = strlen(text);
+    if (length > LONGEST_TEXT) {
+        convti_fail(err, CONVT_BAD_FORMAT, name, "holds %zu bytes of JSON, more than %d", length,
+                    LONGEST_TEXT);
+        return NULL;
+    }
     json_t *root = json_loads(text, 0, &error);
     if (root) return root;
     convti_make_printable(error.text);

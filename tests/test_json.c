@@ -937,6 +937,19 @@ static void deep_nesting_ends_in_one_line(void **state)
     check_refused(json, CONVT_BAD_FORMAT, "config", "depth");
 }
 
+/* A tree takes many times its text: what is too long is not even begun. */
+static void long_text_is_refused(void **state)
+{
+    (void)state;
+    enum { TOO_LONG = (4 << 20) + 1 };
+    char *json = malloc(TOO_LONG + 1);
+    assert_non_null(json);
+    memset(json, ' ', TOO_LONG);
+    json[TOO_LONG] = '\0';
+    check_refused(json, CONVT_BAD_FORMAT, "config", "4194305 bytes of JSON, more than 4194304");
+    free(json);
+}
+
 /* As deep as the parser lets through: activations within activations. */
 static void nested_activations_are_followed(void **state)
 {
@@ -1473,6 +1486,7 @@ int main(void)
         cmocka_unit_test(what_is_no_model_is_refused),
         cmocka_unit_test(what_is_no_json_is_refused),
         cmocka_unit_test(deep_nesting_ends_in_one_line),
+        cmocka_unit_test(long_text_is_refused),
         cmocka_unit_test(nested_activations_are_followed),
         cmocka_unit_test(every_truncation_is_refused),
         cmocka_unit_test(what_keras_wrote_is_written_again),
