@@ -457,6 +457,10 @@ static bool check(convt_layer *l, const char *name, convt_const_view v, int64_t 
                     (long long)l->cfg.max_batch);
     else if (!v.data && n > 0 && shape.h * shape.w * shape.c > 0)
         convti_fail(&l->error, CONVT_INVALID_SHAPE, name, "%s has no data", name);
+    else if (!convti_aligned(v.data, v.dtype))
+        convti_fail(&l->error, CONVT_INVALID_ARGUMENT, name,
+                    "%s lies at %p, where no float%d can lie", name, v.data,
+                    v.dtype == CONVT_FLOAT64 ? 64 : 32);
     else
         return true;
     return false;
