@@ -380,17 +380,41 @@ static int continue_from_checkpoint(job *j)
     convt_trainer_restored(j->trainer);
     convt_archive_free(&j->checkpoint.archive);
     memset(&j->checkpoint.archive, 0, sizeof j->checkpoint.archive);
+    j->succession = j->checkpoint.damage.status ? RUN_REPLACES : RUN_FOLLOWS;
     if (j->history.count > j->epochs)
         return complain(EXIT_USAGE, "--epochs", "%lld, but the run in %s has %lld already",
                         (long long)j->epochs, j->directory, (long long)j->history.count);
     return OPTIONS_PARSED;
 }
 
-convt_status job_write_checkpoint(job *j, convt_error *err)
+convt_status job_write_checkpoint(job *j, const convt_state rows[], convt_error *err)
 {
-    convt_status status =
-        checkpoint_write(j->directory, j->good, j->state_count, &j->history, &j->settings, err);
-    return status ? status : history_write(&j->history, j->directory, err);
+    const run_state state = {rows, j->state_count, &j->history, &j->settings};
+    convt_status status = checkpoint_write(j->directory, j->succession, &state, err);
+    if (!status) j->succession = RUN_FOLLOWS;
+    j->kept = seconds_now();
+    /* Within an epoch the history is as it was behind the last one. */
+    if (status || job_batches_done(j, rows) > 0) return status;
+    return history_write(&j->history, j->directory, err);
+}
+
+int64_t job_batches_done(const job *j, const convt_state rows[])
+{
+    for (int i = 0; i < j->state_count; i++) {
+        if (strcmp(rows[i].name, "batch") == 0)
+            return (int64_t) * (const double *)rows[i].values.data;
+    }
+    return 0;
+}
+
+char *job_place(const job *j, const convt_state rows[], char text[64])
+{
+    const long long epochs = j->history.count, batches = job_batches_done(j, rows);
+    if (batches > 0)
+        snprintf(text, 64, "batch %lld of epoch %lld", batches, epochs + 1);
+    else
+        snprintf(text, 64, "epoch %lld", epochs);
+    return text;
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */

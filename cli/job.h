@@ -15,12 +15,14 @@
 typedef struct train_options {
     option_value data, model, out, epochs, batch_size, loss, from_logits, optimizer, x, y, codes,
         codes_learning_rate;
-    option_value no_shuffle, seed, threads, validation_split, resume, force, quiet;
+    option_value no_shuffle, seed, threads, validation_split, checkpoint_minutes, resume, force,
+        quiet;
 } train_options;
 
 typedef struct job {
     train_options *opt;
     const char *directory;
+    int lock; /* of the directory; -1: not there yet */
     bool supervised;
     int64_t epochs, batch_size;
     run_settings settings;
@@ -49,11 +51,15 @@ typedef struct job {
     convt_sgd *sgd;
     convt_trainer *trainer;
 
-    /* The state after the last whole epoch, and a copy of it. */
+    /* The present state, and a copy of the one after the last whole epoch, or with which this
+     * process began. */
     convt_state *live, *good;
     int state_count;
     unsigned char *good_memory;
     run_history history;
+
+    run_succession succession; /* of the next checkpoint */
+    double kept;               /* seconds_now() of the last checkpoint */
 
     progress progress;
     convt_error error; /* of writing within the run */
@@ -88,10 +94,14 @@ void job_close(job *j);
 void job_keep_state(job *j);
 void job_restore_state(job *j);
 
-/* Writes checkpoint and history of the good state. */
-convt_status job_write_checkpoint(job *j, convt_error *err);
+/* Writes checkpoint and history; `rows` is the live or the good state. */
+convt_status job_write_checkpoint(job *j, const convt_state rows[], convt_error *err);
 
-/* Writes model, codes, pictures and report of the present state; `notice` goes into the report,
+/* "epoch 3", or "batch 17 of epoch 4": how far a state is. Needs 64 bytes. Returns text. */
+char *job_place(const job *j, const convt_state rows[], char text[64]);
+int64_t job_batches_done(const job *j, const convt_state rows[]); /* of the epoch under way */
+
+/* Writes history, model, codes, pictures and report of the present state; `notice` goes into the report,
  * NULL: none. results.c */
 int job_write_results(job *j, const char *notice);
 

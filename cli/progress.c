@@ -64,7 +64,7 @@ char *count_text(char text[32], int64_t count)
     return text;
 }
 
-void progress_open(progress *p, FILE *out, bool quiet, int64_t epochs_done)
+void progress_open(progress *p, FILE *out, bool quiet, const convt_progress *done)
 {
     const char *term = getenv("TERM"), *no_color = getenv("NO_COLOR");
     memset(p, 0, sizeof *p);
@@ -74,7 +74,9 @@ void progress_open(progress *p, FILE *out, bool quiet, int64_t epochs_done)
     p->terminal = isatty(fileno(out)) && term && *term && strcmp(term, "dumb") != 0;
     p->color = p->terminal && !(no_color && *no_color);
     p->unicode = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
-    p->first_epoch = epochs_done;
+    p->first_epoch = done->epoch;
+    p->before_batches = done->batch;
+    p->before_samples = done->samples;
     p->started = p->epoch_started = seconds_now();
 }
 
@@ -109,7 +111,7 @@ static void compose(const progress *p, const convt_progress *now, int columns, l
 {
     char pieces[5][48], text[32];
     double seconds = seconds_now() - p->started;
-    double all = (double)((now->epochs - p->first_epoch) * now->batches);
+    double all = (double)((now->epochs - p->first_epoch) * now->batches - p->before_batches);
     double eta = p->batches > 0 ? seconds / (double)p->batches * (all - (double)p->batches) : 0;
     double rate = seconds > 0 ? (double)p->samples / seconds : 0;
     snprintf(l->head, sizeof l->head, "epoch %lld/%lld ", (long long)now->epoch,
@@ -162,7 +164,7 @@ void progress_close(progress *p)
 void progress_batch(progress *p, const convt_progress *now)
 {
     double time = seconds_now();
-    p->samples = p->finished + now->samples;
+    p->samples = p->finished + now->samples - p->before_samples;
     p->batches++;
     if (p->quiet || !p->terminal || time - p->drawn < REDRAW_SECONDS) return;
     p->drawn = time;
@@ -178,7 +180,7 @@ static void print_epoch(const progress *p, const convt_progress *now, double sec
     if (!isnan(now->val_loss))
         fprintf(p->out, "  val_loss %.6f  val_mse %.6f", now->val_loss, now->val_mse);
     fprintf(p->out, "  %s images/s  %s\n",
-            count_text(rate, (int64_t)((double)now->samples / fmax(seconds, 1e-9))),
+            count_text(rate, (int64_t)((double)(p->samples - p->finished) / fmax(seconds, 1e-9))),
             duration_text(time, seconds));
     fflush(p->out);
 }
@@ -186,11 +188,9 @@ static void print_epoch(const progress *p, const convt_progress *now, double sec
 void progress_epoch(progress *p, const convt_progress *now)
 {
     double time = seconds_now(), seconds = time - p->epoch_started;
+    if (!p->quiet && p->terminal) draw(p, now);
+    if (!p->quiet && !p->terminal) print_epoch(p, now, seconds);
     p->epoch_started = time;
     p->finished = p->samples;
-    if (p->quiet) return;
-    if (p->terminal)
-        draw(p, now);
-    else
-        print_epoch(p, now, seconds);
+    p->before_samples = 0;
 }

@@ -17,11 +17,13 @@ typedef struct progress {
     int64_t finished, samples,
         batches;         /* samples of whole epochs, samples and batches in all, of this session */
     int64_t first_epoch; /* epochs that were done before this session */
-    int shown;           /* columns of the line on the terminal */
+    int64_t before_batches, before_samples; /* of the epoch in which it began */
+    int shown;                              /* columns of the line on the terminal */
 } progress;
 
-/* Looks at `out`, NO_COLOR, TERM and the locale. */
-void progress_open(progress *p, FILE *out, bool quiet, int64_t epochs_done);
+/* Looks at `out`, NO_COLOR, TERM and the locale. `done` is where the session begins: epochs done,
+ * batches and samples in the epoch under way. */
+void progress_open(progress *p, FILE *out, bool quiet, const convt_progress *done);
 void progress_batch(progress *p, const convt_progress *now);
 void progress_epoch(progress *p, const convt_progress *now);
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "codes.h"
@@ -266,10 +267,14 @@ static convt_status write_report(job *j, const gallery *g, const char *notice, c
 static convt_status write_all(job *j, const gallery *g, const char *notice, char *const path[],
                               convt_error *err)
 {
-    convt_status status = convt_model_save(path[RUN_MODEL], j->model, j->saved, err);
+    convt_status status = history_write(&j->history, j->directory, err);
+    if (!status) status = convt_model_save(path[RUN_MODEL], j->model, j->saved, err);
     if (!status && !j->supervised) status = convt_npy_write(path[RUN_CODES], &j->code_values, err);
     if (!status && g) status = write_samples(g, path[RUN_SAMPLES], err);
     if (!status) status = write_report(j, g, notice, path[RUN_REPORT], err);
+    /* What this run has none of is of a run that it replaced. */
+    if (!status && j->supervised) unlink(path[RUN_CODES]);
+    if (!status && !g) unlink(path[RUN_SAMPLES]);
     return status;
 }
 

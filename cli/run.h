@@ -1,10 +1,11 @@
 /*
- * The directory of a training run: its files, its history, and the checkpoint that --resume
- * continues from.
+ * The directory of a training run: its files, its lock, its history, and the checkpoints that
+ * --resume continues from.
  *
- * checkpoint.npz holds the trainer's state after a whole epoch ("state/<name>"), the history up to
- * it ("history"), and as text the settings of the run, so that a resumed run can be told from
- * another one.
+ * checkpoint.npz holds the trainer's state between two batches ("state/<name>"), the history of the
+ * whole epochs before ("history"), as text the settings of the run, so that a resumed run can be
+ * told from another one, and a digest of all that ("digest"). The checkpoint that it replaced stays
+ * as checkpoint-before.npz, and is used where the newer one is damaged.
  */
 #ifndef CONVT_RUN_H
 #define CONVT_RUN_H
@@ -22,6 +23,8 @@ typedef enum run_file {
     RUN_SAMPLES,
     RUN_REPORT,
     RUN_CHECKPOINT,
+    RUN_BEFORE,
+    RUN_NEXT, /* a checkpoint that is complete and has not taken its place yet */
     RUN_FILES
 } run_file;
 
@@ -35,8 +38,16 @@ bool run_exists(const char *directory);
 /* Makes the directory and those above it. False with errno. */
 bool run_make_directory(const char *directory);
 
-/* Takes away every file of an earlier run but the two that are written after each epoch. */
+/* Takes away every file of an earlier run but history and checkpoints. */
 void run_remove_results(const char *directory);
+
+/* Takes away what a process that was killed left half written; for who holds the lock. */
+void run_remove_temporaries(const char *directory);
+
+/* Locks the directory for this process: a descriptor to close, or -1 with errno, which is
+ * EWOULDBLOCK where another process has the lock. The system releases it when the process ends,
+ * however it ends. Where the file system knows no locks of directories, everybody gets it. */
+int run_lock(const char *directory);
 
 /* ---- history --------------------------------------------------------------------------------- */
 
@@ -72,16 +83,32 @@ void settings_free(run_settings *settings);
 
 /* ---- checkpoint ------------------------------------------------------------------------------ */
 
+/* What becomes of the checkpoint that is there when the next one is written. */
+typedef enum run_succession {
+    RUN_FOLLOWS,  /* it becomes the one before */
+    RUN_REPLACES, /* it is damaged, and the one before stays */
+    RUN_BEGINS,   /* it belongs to another run, and so does the one before */
+} run_succession;
+
+typedef struct run_state {
+    const convt_state *rows;
+    int count;
+    const run_history *history;
+    const run_settings *settings;
+} run_state;
+
+/* Until the new checkpoint is complete and on the disk, nothing that was there is touched. */
+convt_status checkpoint_write(const char *directory, run_succession succession,
+                              const run_state *state, convt_error *err);
+
 typedef struct run_checkpoint {
     convt_archive archive;
     run_settings settings;
+    convt_error damage; /* of checkpoint.npz, where this is the one before it; else CONVT_OK */
 } run_checkpoint;
 
-convt_status checkpoint_write(const char *directory, const convt_state rows[], int count,
-                              const run_history *history, const run_settings *settings,
-                              convt_error *err);
-
-/* Names of settings are taken from `names`, other ones in the file are left alone. */
+/* The newest checkpoint that is whole. Names of settings are taken from `names`, other ones in the
+ * file are left alone. */
 convt_status checkpoint_read(const char *directory, const char *const names[], int count,
                              run_checkpoint *checkpoint, convt_error *err);
 void checkpoint_free(run_checkpoint *checkpoint);

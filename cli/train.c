@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "job.h"
@@ -55,6 +56,10 @@ static const option rows[] = {
         "threads to use (default: all); results are the same for any number", 0, 4096),
     ROW("validation-split", "P", OPTION_REAL, validation_split,
         "hold out this share of the samples, the last ones (default 0)", 0, 0.999999),
+    ROW("checkpoint-minutes", "M", OPTION_REAL, checkpoint_minutes,
+        "save a checkpoint this often within an epoch, beside the one after it (default 10; 0: "
+        "after every batch)",
+        0, 1e6),
     ROW("resume", NULL, OPTION_FLAG, resume,
         "go on where the run in DIR was stopped, with its options", 0, 0),
     ROW("force", NULL, OPTION_FLAG, force, "replace the run in DIR", 0, 0),
@@ -68,25 +73,33 @@ static const options table = {
     "with the decoder that turns\n"
     "them back into the image. With --x and --y, trains a model from x to y. DIR gets history.csv, "
     "model.npz, codes.npy,\n"
-    "samples.png, report.html and checkpoint.npz. Ctrl-C stops and saves what there is.",
+    "samples.png, report.html, checkpoint.npz and checkpoint-before.npz. Ctrl-C stops and saves "
+    "what "
+    "there is; after anything\n"
+    "else, a crash or a kill, --resume goes on from the last checkpoint. Only one run at a time is "
+    "let into DIR.",
     rows, LENGTH(rows)};
 
 static const char default_directory[] = "convt-run";
+static const double CHECKPOINT_MINUTES = 10;
 enum { CODE_EPOCHS = 60, CODE_BATCH = 128, PLAIN_EPOCHS = 10, PLAIN_BATCH = 32 };
 
 /* ---- Ctrl-C ---------------------------------------------------------------------------------- */
 
 static volatile sig_atomic_t stop_signal;
 
+/* The first signal asks for a clean end, the second one ends at once, whichever it is. */
 static void note_signal(int number)
 {
     stop_signal = number;
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
 }
 
-/* The first signal asks for a clean end, the second one ends at once. */
 static void catch_signals(void)
 {
-    struct sigaction action = {.sa_handler = note_signal, .sa_flags = (int)SA_RESETHAND};
+    /* What is being read or written goes on: half of it would look like a failure. */
+    struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
@@ -96,23 +109,65 @@ static void catch_signals(void)
     sigaction(SIGPIPE, &action, NULL);
 }
 
+static const char *signal_name(void)
+{
+    return stop_signal == SIGINT ? "SIGINT" : "SIGTERM";
+}
+
 /* ---- before the first batch ------------------------------------------------------------------ */
+
+/* A directory that is not there yet is made, and locked, when everything else is known to be
+ * right. */
+static int lock_directory(job *j)
+{
+    j->lock = run_lock(j->directory);
+    if (j->lock >= 0 || errno == ENOENT) return OPTIONS_PARSED;
+    if (errno == EWOULDBLOCK)
+        return complain(EXIT_FAILED, "--out", "%s is in use: another run is under way in it",
+                        j->directory);
+    return complain(EXIT_FAILED, "--out", "%s: %s", j->directory, strerror(errno));
+}
+
+static int refuse_earlier_run(const job *j)
+{
+    if (j->opt->resume.given || j->opt->force.given || !run_exists(j->directory))
+        return OPTIONS_PARSED;
+    return complain(EXIT_USAGE, "--out",
+                    "%s holds a run: --resume goes on with it, --force replaces it", j->directory);
+}
+
+static int read_checkpoint(job *j)
+{
+    convt_error err = {0};
+    if (!run_exists(j->directory))
+        return complain(EXIT_FAILED, "--resume", "%s holds no run", j->directory);
+    if (job_read_checkpoint(j, &err) != CONVT_OK) return complain_data("--resume", &err);
+    const convt_error *damage = &j->checkpoint.damage;
+    if (damage->status)
+        complain(EXIT_FAILED, "--resume", "%s: %s; going on from %s", damage->field,
+                 damage->message, run_file_name(RUN_BEFORE));
+    return job_take_settings(j, &table);
+}
 
 /* Options that exclude each other, and the directory. */
 static int open_directory(job *j)
 {
-    convt_error err = {0};
     if (j->opt->resume.given && j->opt->force.given)
         return complain(EXIT_USAGE, "--force", "given together with --resume");
-    if (!j->opt->resume.given && !j->opt->force.given && run_exists(j->directory))
-        return complain(EXIT_USAGE, "--out",
-                        "%s holds a run: --resume goes on with it, --force replaces it",
-                        j->directory);
-    if (!j->opt->resume.given) return OPTIONS_PARSED;
-    if (!run_exists(j->directory))
-        return complain(EXIT_FAILED, "--resume", "%s holds no run", j->directory);
-    if (job_read_checkpoint(j, &err) != CONVT_OK) return complain_data("--resume", &err);
-    return job_take_settings(j, &table);
+    int code = lock_directory(j);
+    if (code == OPTIONS_PARSED) code = refuse_earlier_run(j);
+    return code == OPTIONS_PARSED && j->opt->resume.given ? read_checkpoint(j) : code;
+}
+
+/* Another run may have begun since open_directory looked. */
+static int make_directory(job *j)
+{
+    if (!run_make_directory(j->directory))
+        return complain(EXIT_FAILED, "--out", "%s: %s", j->directory, strerror(errno));
+    int code = j->lock < 0 ? lock_directory(j) : OPTIONS_PARSED;
+    if (code == OPTIONS_PARSED) code = refuse_earlier_run(j);
+    if (code == OPTIONS_PARSED) run_remove_temporaries(j->directory);
+    return code;
 }
 
 static int choose_loss(job *j)
@@ -168,14 +223,27 @@ static int prepare(job *j, convt_trainer_config *callbacks)
     if (code == OPTIONS_PARSED) code = job_create(j, callbacks);
     if (code != OPTIONS_PARSED) return code;
     if (!job_add_settings(j, &table)) return complain(EXIT_FAILED, "train", "out of memory");
-    if (!run_make_directory(j->directory))
-        return complain(EXIT_FAILED, "--out", "%s: %s", j->directory, strerror(errno));
+    if (stop_signal != 0)
+        return complain(EXIT_SIGNAL + (int)stop_signal, "train",
+                        "stopped by %s before the first batch, nothing is saved", signal_name());
+    return make_directory(j);
+}
+
+/* The first checkpoint shows that the directory can be written before hours are spent, and lets a
+ * run that is killed in its first epoch be resumed. It is what replaces an earlier run. */
+static int begin(job *j)
+{
+    convt_error err = {0};
+    if (j->opt->resume.given) return OPTIONS_PARSED;
+    j->succession = RUN_BEGINS;
+    if (job_write_checkpoint(j, j->good, &err) != CONVT_OK) return complain_data("--out", &err);
+    run_remove_results(j->directory);
     return OPTIONS_PARSED;
 }
 
 static void announce(const job *j)
 {
-    char text[32];
+    char text[32], place[64];
     const convt_shape in = j->saved[0].input;
     if (j->opt->quiet.given) return;
     printf("%s %s of %lldx%lldx%lld from %s\n", count_text(text, j->dataset.count),
@@ -190,8 +258,8 @@ static void announce(const job *j)
     size_t bytes = model_parameter_bytes(j->saved, j->layer_count);
     printf(", %s parameters\n",
            count_text(text, (int64_t)(bytes / (j->saved[0].dtype == CONVT_FLOAT64 ? 8 : 4))));
-    if (j->history.count > 0)
-        printf("going on after epoch %lld of %s\n", (long long)j->history.count, j->directory);
+    if (j->opt->resume.given)
+        printf("going on after %s of %s\n", job_place(j, j->live, place), j->directory);
     fflush(stdout);
 }
 
@@ -200,62 +268,57 @@ static void announce(const job *j)
 static bool on_batch(void *context, const convt_progress *now)
 {
     job *j = context;
+    const option_value *minutes = &j->opt->checkpoint_minutes;
     progress_batch(&j->progress, now);
+    if (seconds_now() - j->kept >= 60 * (minutes->given ? minutes->real : CHECKPOINT_MINUTES) &&
+        job_write_checkpoint(j, j->live, &j->error) != CONVT_OK)
+        return false;
     return stop_signal == 0;
 }
 
 static bool on_epoch(void *context, const convt_progress *now)
 {
     job *j = context;
-    bool first = j->history.count == 0;
     history_append(&j->history, now);
     job_keep_state(j);
-    if (job_write_checkpoint(j, &j->error) != CONVT_OK) return false;
-    if (first) run_remove_results(j->directory);
+    if (job_write_checkpoint(j, j->live, &j->error) != CONVT_OK) return false;
     progress_epoch(&j->progress, now);
     return stop_signal == 0;
 }
 
-/* Saves a run that did not reach its end. One that stopped in its first epoch can be resumed, too. */
+/* Saves a run that did not reach its end. */
 static int save_part(job *j, const char *notice)
 {
     convt_error err = {0};
-    if (j->history.count == 0 && job_write_checkpoint(j, &err) != CONVT_OK)
-        return complain_data("--out", &err);
-    if (j->history.count == 0) run_remove_results(j->directory);
+    if (job_write_checkpoint(j, j->live, &err) != CONVT_OK) return complain_data("--out", &err);
     return job_write_results(j, notice);
 }
 
-/* The loss is no number: what is saved is the state after the last whole epoch. */
+/* The loss is no number: what is saved is the last good state. */
 static int end_not_finite(job *j)
 {
-    char what[256], notice[512];
+    char what[256], notice[512], place[64];
     snprintf(what, sizeof what, "%s", convt_trainer_error(j->trainer)->message);
-    snprintf(notice, sizeof notice, "The loss %s. This is the state after epoch %lld.", what,
-             (long long)j->history.count);
     job_restore_state(j);
+    snprintf(notice, sizeof notice, "The loss %s. This is the state after %s.", what,
+             job_place(j, j->live, place));
     int code = save_part(j, notice);
     if (code != OPTIONS_PARSED) return code;
-    return complain(EXIT_FAILED, "loss", "%s; %s holds the state after epoch %lld", what,
-                    j->directory, (long long)j->history.count);
+    return complain(EXIT_FAILED, "loss", "%s; %s holds the state after %s", what, j->directory,
+                    place);
 }
 
 static int end_interrupted(job *j)
 {
-    const char *name = stop_signal == SIGINT ? "SIGINT" : "SIGTERM";
-    char notice[512], next[64];
-    if (j->history.count > 0)
-        snprintf(next, sizeof next, "goes on after epoch %lld", (long long)j->history.count);
-    else
-        snprintf(next, sizeof next, "starts again with the first epoch");
+    char notice[512], place[64];
     snprintf(notice, sizeof notice,
-             "Stopped by %s before the end; the pictures are those of that moment. "
-             "convt train --resume --out %s %s.",
-             name, j->directory, next);
+             "Stopped by %s before the end. convt train --resume --out %s goes on after %s.",
+             signal_name(), j->directory, job_place(j, j->live, place));
     int code = save_part(j, notice);
     if (code != OPTIONS_PARSED) return code;
     return complain(EXIT_SIGNAL + (int)stop_signal, "train",
-                    "stopped by %s, %s is saved, --resume %s", name, j->directory, next);
+                    "stopped by %s, %s is saved, --resume goes on after %s", signal_name(),
+                    j->directory, place);
 }
 
 static int end_complete(job *j)
@@ -263,6 +326,9 @@ static int end_complete(job *j)
     int code = job_write_results(j, NULL);
     char time[32];
     if (code != OPTIONS_PARSED) return code;
+    if (stop_signal != 0)
+        return complain(EXIT_SIGNAL + (int)stop_signal, "train", "%s came at the end, %s is whole",
+                        signal_name(), j->directory);
     if (!j->opt->quiet.given) {
         int64_t trained = j->history.count - j->progress.first_epoch;
         if (trained > 0)
@@ -275,16 +341,27 @@ static int end_complete(job *j)
     return EXIT_OK;
 }
 
+static void open_progress(job *j)
+{
+    const int64_t batches = job_batches_done(j, j->live), samples = batches * j->batch_size;
+    const convt_progress done = {
+        .epoch = j->history.count,
+        .batch = batches,
+        .samples = samples < j->train_count ? samples : j->train_count,
+    };
+    progress_open(&j->progress, stdout, j->opt->quiet.given, &done);
+    j->kept = seconds_now();
+}
+
 static int train(job *j)
 {
     convt_trainer_config callbacks = {.on_batch = on_batch, .on_epoch = on_epoch, .context = j};
     int code = prepare(j, &callbacks);
-    if (code == OPTIONS_PARSED && stop_signal != 0)
-        code = complain(EXIT_SIGNAL + (int)stop_signal, "train",
-                        "stopped before the first batch, nothing is saved");
     if (code != OPTIONS_PARSED) return code;
     announce(j);
-    progress_open(&j->progress, stdout, j->opt->quiet.given, j->history.count);
+    code = begin(j);
+    if (code != OPTIONS_PARSED) return code;
+    open_progress(j);
     convt_status status = convt_fit(j->trainer);
     j->seconds = seconds_now() - j->progress.started;
     progress_close(&j->progress);
@@ -298,12 +375,13 @@ static int train(job *j)
 int command_train(int argc, char **argv)
 {
     train_options opt = {0};
-    job j = {.opt = &opt};
+    job j = {.opt = &opt, .lock = -1};
     int code = options_parse(&table, &opt, argc, argv);
     if (code != OPTIONS_PARSED) return code;
     j.directory = opt.out.given ? opt.out.text : default_directory;
     catch_signals();
     code = train(&j);
     job_close(&j);
+    if (j.lock >= 0) close(j.lock);
     return code;
 }

@@ -3,7 +3,6 @@
 . "${CONVT_SOURCE_DIR:?}/tests/cli/helpers.sh"
 idx small.idx 200 8
 tiny_model
-train() { "$convt" train --data small.idx --model tiny.json --codes 4 --batch-size 4 "$@"; }
 # So long that it cannot end before the signal comes; the schedule is made for this length.
 epochs=100000
 
@@ -32,7 +31,7 @@ for signal in INT:130 TERM:143; do
     directory=stop$name
     exists "$directory/history.csv" "$directory/model.npz" "$directory/codes.npy" "$directory/samples.png" "$directory/report.html" \
         "$directory/checkpoint.npz"
-    only "$directory" history.csv model.npz codes.npy samples.png report.html checkpoint.npz
+    only "$directory" history.csv model.npz codes.npy samples.png report.html checkpoint.npz checkpoint-before.npz model.keras
     grep -q "Stopped by SIG$name" "$directory/report.html" || wrong "the report does not tell of SIG$name"
     expect 0 "$convt" predict --model "$directory/model.npz" --in "$directory/codes.npy" --out y.npy
     # History and checkpoint are those of the same epoch, so a second part appends to the first.
@@ -59,21 +58,83 @@ head -n "$rows" stopINT/history.csv >a.csv
 head -n "$rows" stopTERM/history.csv >b.csv
 same a.csv b.csv
 
-# Stopped, resumed to its end: the same as never stopped.
-epochs=12
-train --epochs $epochs --out whole --quiet
-"$convt" train --data small.idx --model tiny.json --codes 4 --batch-size 4 --epochs $epochs --out parts --quiet 2>err &
+# Stopped between two batches, resumed to its end: the same as never stopped.
+"$convt" train --data small.idx --model tiny.json --codes 4 --batch-size 1 --epochs 3 --out whole --quiet
+"$convt" train --data small.idx --model tiny.json --codes 4 --batch-size 1 --epochs 3 --out parts --quiet 2>err &
 pid=$!
-sleep 0.15
+while [ ! -f parts/history.csv ] && kill -0 $pid 2>/dev/null; do :; done
 kill -INT $pid 2>/dev/null
 wait $pid
 code=$?
 case $code in
-130) [ ! -d parts ] || expect 0 "$convt" train --resume --out parts --quiet ;;
+130)
+    # No batch is lost.
+    place=$(sed -n 's/.*--resume goes on after //p' err)
+    expect 0 "$convt" train --resume --out parts
+    grep -q "^going on after ${place:-?} of parts" out || wrong "stopped after \"$place\", goes on elsewhere: $(cat out)"
+    ;;
 0) echo "the run was over before the signal came" ;;
 *) wrong "exit $code after SIGINT: $(cat err)" ;;
 esac
-[ -d parts ] || train --epochs $epochs --out parts --quiet
 for file in history.csv model.npz codes.npy samples.png; do same whole/$file parts/$file; done
+
+# ---- before the first batch: the optimizer comes out of a pipe, which gives the signal time ----
+mkfifo pipe.json
+"$convt" train --data small.idx --model tiny.json --codes 4 --optimizer pipe.json --out none --quiet >out 2>err &
+pid=$!
+exec 3>pipe.json # opens when convt does
+kill -TERM $pid
+sleep 0.1
+printf '{"learning_rate": 0.1}' >&3
+exec 3>&-
+wait $pid
+code=$?
+[ $code -eq 143 ] || wrong "exit $code after SIGTERM before the first batch: $(cat err)"
+grep -q '^convt: train: stopped by SIGTERM before the first batch, nothing is saved$' err || wrong "before the first batch: $(cat err)"
+absent none
+# The second signal does not wait for anything, and has nothing to say.
+"$convt" train --data small.idx --model tiny.json --codes 4 --optimizer pipe.json --out none --quiet >out 2>err &
+pid=$!
+exec 3>pipe.json
+kill -INT $pid
+sleep 0.1
+kill -TERM $pid
+sleep 0.3
+exec 3>&-
+wait $pid
+code=$?
+if [ $code -ne 143 ] || [ -s err ]; then wrong "exit $code after SIGINT and SIGTERM: $(cat err)"; fi
+
+# ---- while the results are written, which takes a while with many principal components ----
+idx many.idx 250 28
+at_end() { # DIRECTORY SIGNAL...: the signals when the last epoch stands in the history
+    directory=$1
+    shift
+    "$convt" train --data many.idx --codes 64 --epochs 1 --out "$directory" --quiet >out 2>err &
+    pid=$!
+    while ! grep -q '^1,' "$directory/history.csv" 2>/dev/null && kill -0 $pid 2>/dev/null; do :; done
+    for signal; do kill -"$signal" $pid 2>/dev/null; done
+    wait $pid
+    code=$?
+}
+at_end untouched 0
+[ $code -eq 0 ] || wrong "exit $code without a signal"
+at_end once TERM
+case $code in
+143) grep -q '^convt: train: \(SIGTERM came at the end, once is whole\|stopped by SIGTERM.*\)$' err || wrong "at the end: $(cat err)" ;;
+0) echo "the results were written before the signal came" ;;
+*) wrong "exit $code after SIGTERM at the end" ;;
+esac
+at_end twice INT TERM
+case $code in
+130 | 143) ;;
+0) echo "the results were written before the signals came" ;;
+*) wrong "exit $code after two signals" ;;
+esac
+for directory in once twice; do
+    expect 0 "$convt" train --resume --out $directory --quiet
+    for file in history.csv model.npz codes.npy samples.png; do same untouched/$file "$directory/$file"; done
+    only $directory history.csv model.npz codes.npy samples.png report.html checkpoint.npz checkpoint-before.npz model.keras
+done
 
 finish

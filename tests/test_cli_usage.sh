@@ -15,7 +15,7 @@ for command in train layer predict sample info bench gradcheck; do
     awk 'length > 130 { exit 1 }' out || wrong "$command --help is wider than 130 columns"
 done
 for name in data x y model out epochs batch-size loss from-logits optimizer codes codes-learning-rate no-shuffle seed threads \
-    validation-split resume force quiet help; do
+    validation-split checkpoint-minutes resume force quiet help; do
     "$convt" train --help | grep -q -e "--$name" || wrong "--$name is not in train --help"
 done
 
@@ -39,6 +39,7 @@ refused 2 '"99999999999999999999"' train --epochs 99999999999999999999
 refused 2 '"-1"' train --seed -1
 refused 2 '"1"' train --validation-split 1
 refused 2 '"nan"' train --validation-split nan
+refused 2 '"-1"' train --checkpoint-minutes -1
 refused 2 '"inf"' train --codes-learning-rate inf
 refused 2 '"-2"' train --threads -2
 refused 2 'empty' train --out ''

@@ -114,7 +114,7 @@ full 1 "$convt" train --data good.idx --model tiny.json --codes 4 --epochs 1 --o
 for file in history.csv model.npz codes.npy samples.png report.html checkpoint.npz; do
     same "run/$file" "kept/$file"
 done
-only run history.csv model.npz codes.npy samples.png report.html checkpoint.npz
+only run history.csv model.npz codes.npy samples.png report.html checkpoint.npz checkpoint-before.npz
 mkdir disk
 if [ "$(id -u)" -eq 0 ] && mount -t tmpfs -o size=8k none disk 2>/dev/null; then
     expect 1 "$convt" predict --model run/model.npz --in run/codes.npy --out disk/y.npy
