@@ -42,7 +42,7 @@ int complain_config_file(const char *option, const convt_error *err)
     if (err->status == CONVT_FILE_FAILED || err->status == CONVT_BAD_FORMAT)
         complain_data(option, err);
     else
-        complain_config(option, err);
+        return complain_config(option, err);
     return EXIT_USAGE;
 }
 

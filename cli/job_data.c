@@ -19,6 +19,7 @@ static int read_images(job *j)
     convt_error err = {0};
     convt_images *images = &j->images.images;
     j->source = j->opt->data.given ? text_of("%s", j->opt->data.text) : default_images();
+    if (!j->source && j->opt->data.given) return complain(EXIT_FAILED, "train", "out of memory");
     if (!j->source) return EXIT_FAILED;
     if (convt_images_read(j->source, images, &err) != CONVT_OK)
         return complain_data("--data", &err);

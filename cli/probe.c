@@ -50,7 +50,7 @@ double probe_now(void)
     }
 
 #if defined(__x86_64__)
-PROBE(probe_avx512, 64, __attribute__((target("avx512f,prefer-vector-width=512"))))
+PROBE(probe_avx512, 64, __attribute__((target("avx512f"))))
 PROBE(probe_avx2, 32, __attribute__((target("avx2,fma"))))
 #endif
 PROBE(probe_base, 16, )

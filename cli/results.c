@@ -39,20 +39,22 @@ static int64_t pixel_count(const gallery *g)
 
 /* ---- pictures -------------------------------------------------------------------------------- */
 
-static void original_pixels(const job *j, int64_t index, bool channels_first, float *pixels)
+static bool original_pixels(const job *j, int64_t index, bool channels_first, float *pixels)
 {
     int64_t count = j->target.h * j->target.w * j->target.c;
     if (!j->supervised) {
         image_pixels(&j->images.images, index, pixels);
-        return;
+        return true;
     }
     float *plain = malloc((size_t)count * sizeof *plain);
-    for (int64_t i = 0; plain && i < count; i++)
+    if (!plain) return false;
+    for (int64_t i = 0; i < count; i++)
         plain[i] = j->arrays.y.dtype == CONVT_FLOAT64
                        ? (float)((const double *)j->arrays.y.data)[index * count + i]
                        : ((const float *)j->arrays.y.data)[index * count + i];
-    if (plain) pixels_channels_last(plain, j->target, channels_first, pixels);
+    pixels_channels_last(plain, j->target, channels_first, pixels);
     free(plain);
+    return true;
 }
 
 static convt_status draw(const job *j, predictor *p, const void *x, int64_t n, float *pixels,
@@ -71,7 +73,8 @@ static convt_status draw_pairs(const job *j, predictor *p, gallery *g, void *x, 
     size_t bytes = sample_bytes(p);
     for (int64_t i = 0; i < g->pairs; i++) {
         g->index[i] = i * j->dataset.count / g->pairs;
-        original_pixels(j, g->index[i], p->channels_first, g->originals + i * pixel_count(g));
+        if (!original_pixels(j, g->index[i], p->channels_first, g->originals + i * pixel_count(g)))
+            return err->status = CONVT_NO_MEMORY;
         memcpy((char *)x + (size_t)i * bytes, inputs + (size_t)g->index[i] * bytes, bytes);
     }
     return draw(j, p, x, g->pairs, g->outputs, err);

@@ -16,11 +16,16 @@ endfunction()
 # lib<name>.so as target <name>, lib<name>.a as target <name>_static.
 function(convt_library name)
     cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "OBJECTS")
+    # docs/abi.md: before 1.0.0 every minor version may break what was built against another.
+    set(abi ${PROJECT_VERSION_MAJOR})
+    if(abi EQUAL 0)
+        set(abi 0.${PROJECT_VERSION_MINOR})
+    endif()
     list(TRANSFORM arg_OBJECTS REPLACE "(.+)" "$<TARGET_OBJECTS:\\1>" OUTPUT_VARIABLE objects)
     add_library(${name} SHARED ${objects})
     add_library(${name}_static STATIC ${objects})
     set_target_properties(${name} PROPERTIES
-        VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
+        VERSION ${PROJECT_VERSION} SOVERSION ${abi})
     set_target_properties(${name}_static PROPERTIES OUTPUT_NAME ${name})
     foreach(library ${name} ${name}_static)
         set_target_properties(${library} PROPERTIES LINKER_LANGUAGE C)

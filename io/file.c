@@ -28,9 +28,9 @@ void convti_make_printable(char *text)
 
 convt_status convti_file_failed(convt_error *err, const char *path, const char *what)
 {
-    convti_fail(err, CONVT_FILE_FAILED, convti_base_name(path), "cannot be %s: %s", what,
-                strerror(errno));
-    return CONVT_FILE_FAILED;
+    const convt_status status = errno == ENOMEM ? CONVT_NO_MEMORY : CONVT_FILE_FAILED;
+    return convti_fail(err, status, convti_base_name(path), "cannot be %s: %s", what,
+                       strerror(errno));
 }
 
 convt_status convti_no_memory(convt_error *err, const char *field, size_t size)

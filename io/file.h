@@ -17,7 +17,7 @@ const char *convti_base_name(const char *path);
  * one line. */
 void convti_make_printable(char *text);
 
-/* CONVT_FILE_FAILED with errno's text: "cannot be <what>: No such file or directory". */
+/* CONVT_FILE_FAILED (of no memory: CONVT_NO_MEMORY) with errno's text: "cannot be <what>: No such file or directory". */
 convt_status convti_file_failed(convt_error *err, const char *path, const char *what);
 
 /* CONVT_NO_MEMORY with the size. */

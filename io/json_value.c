@@ -1,6 +1,7 @@
 /* Single JSON values: see json.h. */
 #include "json.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -123,8 +124,14 @@ json_t *convti_json_parse(const char *text, const char *name, convt_error *err)
                     LONGEST_TEXT);
         return NULL;
     }
+    errno = 0; /* jansson says of memory what it says of a wrong letter */
     json_t *root = json_loads(text, 0, &error);
     if (root) return root;
+    if (errno == ENOMEM) {
+        convti_fail(err, CONVT_NO_MEMORY, name, "there is no memory for %zu bytes of JSON",
+                    strlen(text));
+        return NULL;
+    }
     convti_make_printable(error.text);
     convti_fail(err, CONVT_BAD_FORMAT, name, "is no JSON: %.150s, line %d column %d", error.text,
                 error.line, error.column);

@@ -21,6 +21,12 @@ bool convti_mul64(int64_t a, int64_t b, int64_t *out);
 /* n * h * w * c; false where it does not fit in 63 bits or a factor is negative. */
 bool convti_count(int64_t n, int64_t h, int64_t w, int64_t c, int64_t *out);
 
+/* Numbers of a dtype may lie there: NULL, or a multiple of their size. */
+static inline bool convti_aligned(const void *data, convt_dtype dtype)
+{
+    return (uintptr_t)data % (dtype == CONVT_FLOAT64 ? sizeof(double) : sizeof(float)) == 0;
+}
+
 /* Sizes of an arena under construction. Start with {0}. */
 typedef struct convti_size {
     size_t bytes;  /* a multiple of CONVTI_ALIGNMENT */

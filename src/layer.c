@@ -8,6 +8,7 @@
 #include "layer.h"
 
 #include <omp.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -284,6 +285,30 @@ convt_status convt_output_shape(const convt_config *cfg, convt_shape *output, co
     return status;
 }
 
+/* ---- one caller at a time -------------------------------------------------------------------- */
+
+/* Debug builds refuse a call while another one is at work; release builds do not look. */
+static convt_status begin(struct convt_layer *l)
+{
+#ifndef NDEBUG
+    if (atomic_exchange(&l->busy, true))
+        return convti_fail(&l->error, CONVT_INVALID_ARGUMENT, "layer",
+                           "layer %s is at work in another call: one caller at a time", l->name);
+#endif
+    (void)l;
+    return CONVT_OK;
+}
+
+static void end(struct convt_layer *l)
+{
+#ifndef NDEBUG
+    atomic_store(&l->busy, false);
+#endif
+    (void)l;
+}
+
+/* ---- reshape --------------------------------------------------------------------------------- */
+
 /* Moves parameters and gradients to a larger arena. On failure nothing has changed. */
 static convt_status move_to_larger(struct convt_layer *l, const struct layout *at)
 {
@@ -326,6 +351,20 @@ static void forget_stale_panels(struct convt_layer *l, const struct convt_layer 
     if (!same_panels(&l->backward, &planned->backward)) l->packed_backward_version = 0;
 }
 
+static void move_in(struct convt_layer *layer, const struct convt_layer *planned,
+                    const struct layout *at)
+{
+    forget_stale_panels(layer, planned);
+    layer->cfg = planned->cfg;
+    layer->geometry = planned->geometry;
+    layer->forward = planned->forward;
+    layer->lines = planned->lines;
+    layer->backward = planned->backward;
+    layer->outer = planned->outer;
+    layer->sweep = planned->sweep;
+    place_variable(layer, at);
+}
+
 convt_status convt_layer_reshape(convt_layer *layer, int64_t max_batch, int64_t h, int64_t w)
 {
     struct convt_layer planned = *layer;
@@ -338,19 +377,12 @@ convt_status convt_layer_reshape(convt_layer *layer, int64_t max_batch, int64_t 
     convt_status status = convti_config_resolve(&planned.cfg, &cfg, &layer->error);
     if (status == CONVT_OK) status = plan_shapes(&planned, &layer->error);
     if (status == CONVT_OK) status = lay_out(&at, &planned, &layer->error);
-    if (status == CONVT_OK && convti_size_total(&at.size) > layer->room.bytes)
-        status = move_to_larger(layer, &at);
+    if (status == CONVT_OK) status = begin(layer);
     if (status != CONVT_OK) return status;
-    forget_stale_panels(layer, &planned);
-    layer->cfg = planned.cfg;
-    layer->geometry = planned.geometry;
-    layer->forward = planned.forward;
-    layer->lines = planned.lines;
-    layer->backward = planned.backward;
-    layer->outer = planned.outer;
-    layer->sweep = planned.sweep;
-    place_variable(layer, &at);
-    return CONVT_OK;
+    if (convti_size_total(&at.size) > layer->room.bytes) status = move_to_larger(layer, &at);
+    if (status == CONVT_OK) move_in(layer, &planned, &at);
+    end(layer);
+    return status;
 }
 
 /* ---- what a layer tells ---------------------------------------------------------------------- */
@@ -436,8 +468,11 @@ static convt_status set_parameter(convt_layer *l, int index, const char *name,
     if (!value.data || value.dtype != want->dtype || value.n != want->n || value.h != want->h ||
         value.w != want->w || value.c != want->c)
         return refuse_shape(l, name, value, want);
+    const convt_status status = begin(l);
+    if (status != CONVT_OK) return status;
     memcpy(want->data, value.data, parameter_bytes(l, &rows[index]));
     l->version++;
+    end(l);
     return CONVT_OK;
 }
 
@@ -474,6 +509,10 @@ static bool check(convt_layer *l, const char *name, convt_const_view v, int64_t 
                     (long long)l->cfg.max_batch);
     else if (!v.data && n > 0 && shape.h * shape.w * shape.c > 0)
         convti_fail(&l->error, CONVT_INVALID_SHAPE, name, "%s has no data", name);
+    else if (!convti_aligned(v.data, v.dtype))
+        convti_fail(&l->error, CONVT_INVALID_ARGUMENT, name,
+                    "%s lies at %p, where no float%d can lie", name, v.data,
+                    v.dtype == CONVT_FLOAT64 ? 64 : 32);
     else
         return true;
     return false;
@@ -491,7 +530,10 @@ convt_status convt_forward_z(convt_layer *l, convt_const_view x, convt_view z, c
         !check(l, "y", convt_read(y), x.n, convt_layer_output(l), false) ||
         !check(l, "z", convt_read(z), x.n, shape_of_z(l), true))
         return l->error.status;
+    const convt_status status = begin(l);
+    if (status != CONVT_OK) return status;
     l->ops->forward(l, x, z, y);
+    end(l);
     return CONVT_OK;
 }
 
@@ -518,7 +560,10 @@ convt_status convt_backward_data(convt_layer *l, convt_const_view x, convt_const
         !check(l, "z", z, n, shape_of_z(l), true) ||
         !check(l, "dx", convt_read(dx), n, l->cfg.input, true))
         return l->error.status;
+    const convt_status status = begin(l);
+    if (status != CONVT_OK) return status;
     l->ops->backward(l, x, z, y, dy, dx, divisor);
+    end(l);
     return CONVT_OK;
 }
 
@@ -533,11 +578,14 @@ convt_status convt_backward_weights(convt_layer *l)
     if (l->cfg.frozen || (regularizers[0]->kind == CONVT_NO_REGULARIZER &&
                           regularizers[1]->kind == CONVT_NO_REGULARIZER))
         return CONVT_OK;
+    const convt_status status = begin(l);
+    if (status != CONVT_OK) return status;
     convt_parameter rows[2];
     int count = convt_layer_parameters(l, rows);
     for (int i = 0; i < count; i++)
         convti_regularizer_gradient(regularizers[i], convt_read(rows[i].value), 1,
                                     rows[i].gradient);
+    end(l);
     return CONVT_OK;
 }
 

@@ -18,6 +18,9 @@ struct convt_layer {
     const struct convti_ops *ops; /* the code for this real */
     const void *kernels;          /* struct kernels of the chosen ISA and this real */
     const char *isa;
+#ifndef NDEBUG
+    _Atomic bool busy; /* a call is at work: a second one is a mistake of the caller */
+#endif
     int threads;
     double region_flops; /* less is done by one thread; tests set it to 0 */
     /* this struct lies in it, and so do the buffers until a reshape outgrows it */

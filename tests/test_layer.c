@@ -275,6 +275,30 @@ static void views_of_the_wrong_shape_or_type_are_refused(void **state)
     free(y);
 }
 
+/* Numbers lie at multiples of their size; nobody finds out by a crash on another processor. */
+static void views_at_odd_addresses_are_refused_by_name(void **state)
+{
+    (void)state;
+    const convt_config cfg = {.input = {2, 2, 3}, .filters = 3, .kernel_size = {1, 1}};
+    convt_layer *layer;
+    float good[5][12] = {{0}};
+    unsigned char memory[sizeof good[0] + 2];
+    convt_view view[5], odd = {memory + ((uintptr_t)memory % 2 == 0), CONVT_FLOAT32, 1, 2, 2, 3};
+    static const char *const name[] = {"x", "z", "y", "dy", "dx"};
+    assert_int_equal(convt_layer_create(&layer, &cfg, NULL), CONVT_OK);
+    const convt_error *err = convt_layer_error(layer);
+    for (int k = 0; k < 5; k++) {
+        for (int i = 0; i < 5; i++) view[i] = i == k ? odd : convt_f32(good[i], 1, 2, 2, 3);
+        if (k < 3)
+            assert_refused(convt_forward_z(layer, convt_read(view[0]), view[1], view[2]), err,
+                           CONVT_INVALID_ARGUMENT, name[k], "no float32 can lie");
+        assert_refused(convt_backward_data(layer, convt_read(view[0]), convt_read(view[1]),
+                                           convt_read(view[2]), convt_read(view[3]), view[4], 1),
+                       err, CONVT_INVALID_ARGUMENT, name[k], "no float32 can lie");
+    }
+    convt_layer_destroy(layer);
+}
+
 /* ---- parameters ------------------------------------------------------------------------------ */
 
 static void parameters_are_rows_over_the_layers_memory(void **state)
@@ -607,6 +631,7 @@ int main(void)
         cmocka_unit_test(orders_take_one_more_dw_and_fixed_layers_no_gradient),
         cmocka_unit_test(a_failed_allocation_leaves_nothing),
         cmocka_unit_test(views_of_the_wrong_shape_or_type_are_refused),
+        cmocka_unit_test(views_at_odd_addresses_are_refused_by_name),
         cmocka_unit_test(parameters_are_rows_over_the_layers_memory),
         cmocka_unit_test(written_parameters_reach_the_next_forward),
         cmocka_unit_test(rows_have_the_shape_of_their_order),

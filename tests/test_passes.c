@@ -87,7 +87,20 @@ static void values_of(const struct bench *b, double **w, double **bias)
     convt_layer_destroy(twin);
 }
 
-static void check_against_oracle(struct bench *b)
+/* What the oracle says, or where `spread` NaN in its place. */
+static void check_tensor(convt_view actual, double *expected, bool spread, double absolute)
+{
+    for (int64_t i = 0; spread && i < values_count(convt_read(actual)); i++)
+        if (isnan(values_get(convt_read(actual), i))) expected[i] = (double)NAN;
+    assert_all_close(convt_read(actual), expected, 0, absolute);
+}
+
+/* Of the tensors in which a formulation multiplies padding: y where few filters make lines, dw. */
+struct spread {
+    bool y, dw;
+};
+
+static void check_with_spread(struct bench *b, struct spread spread)
 {
     naive_problem p = naive_of_config(&b->cfg, b->n);
     int64_t outputs = values_count(convt_read(b->y)), inputs = values_count(convt_read(b->x));
@@ -103,17 +116,18 @@ static void check_against_oracle(struct bench *b)
     naive_backward(&p, x, w, dy, dx, dw, db);
     stored_kernel(&b->cfg, dw, stored_dw);
 
-    int64_t pixels = outputs / p.filters;
-    assert_all_close(convt_read(b->y), y, 0, tolerance(b->cfg.dtype, (double)(taps * p.channels)));
-    assert_all_close(convt_read(b->dx), dx, 0, tolerance(b->cfg.dtype, (double)(taps * p.filters)));
-    if (b->count > 0)
-        assert_all_close(convt_read(b->rows[0].gradient), stored_dw, 0,
-                         tolerance(b->cfg.dtype, (double)pixels));
-    if (b->count > 1)
-        assert_all_close(convt_read(b->rows[1].gradient), db, 0,
-                         tolerance(b->cfg.dtype, (double)pixels));
+    const double pixels = tolerance(b->cfg.dtype, (double)(outputs / p.filters));
+    check_tensor(b->y, y, spread.y, tolerance(b->cfg.dtype, (double)(taps * p.channels)));
+    check_tensor(b->dx, dx, false, tolerance(b->cfg.dtype, (double)(taps * p.filters)));
+    if (b->count > 0) check_tensor(b->rows[0].gradient, stored_dw, spread.dw, pixels);
+    if (b->count > 1) check_tensor(b->rows[1].gradient, db, false, pixels);
     free(x), free(dy), free(w), free(bias), free(y), free(dx), free(dw), free(db);
     free(stored_dw);
+}
+
+static void check_against_oracle(struct bench *b)
+{
+    check_with_spread(b, (struct spread){false, false});
 }
 
 static void check_random_configs(const char *isa, void *context)
@@ -137,6 +151,47 @@ static void agrees_with_the_oracle_on_random_configs(void **state)
 {
     (void)state;
     for_each_isa(check_random_configs, NULL);
+}
+
+/* A few numbers of a tensor become NaN or infinite. */
+static void plant(convt_view v, uint64_t seed)
+{
+    static const double bad[] = {(double)NAN, HUGE_VAL, -HUGE_VAL};
+    uint64_t state = seed;
+    for (uint64_t i = 0; i < 1 + seed % 3; i++)
+        values_set(v, (int64_t)(values_next(&state) % (uint64_t)values_count(convt_read(v))),
+                   bad[(seed + i) % 3]);
+}
+
+/*
+ * NaN and infinities go where the equations send them, and no sample reaches another: exactly so for dx,
+ * db, and for y of finite weights. In the rest a padding of zeros meets them: none is lost, but some more
+ * elements may be NaN.
+ */
+static void check_non_finite(const char *isa, void *context)
+{
+    (void)isa;
+    (void)context;
+    for (uint64_t seed = 0; seed < 120; seed++) {
+        convt_config cfg = random_config(5000 + seed);
+        if (seed % 4 == 0) cfg.filters = 1 + (int64_t)(seed * 7 % 70);
+        if (seed % 5 == 0) cfg.input.c = 1 + (int64_t)(seed * 13 % 90);
+        struct bench b = set_up(&cfg, 1 + (int64_t)seed % 4, seed);
+        const bool weights = seed % 4 == 3;
+        if (seed % 4 != 1) plant(b.x, seed);
+        if (seed % 4 != 2) plant(b.dy, seed + 1);
+        if (weights) plant(b.rows[0].value, seed + 2);
+        convt_layer_touch(b.layer);
+        run(&b);
+        check_with_spread(&b, (struct spread){.y = weights, .dw = true});
+        tear_down(&b);
+    }
+}
+
+static void what_is_not_finite_goes_where_the_equations_send_it(void **state)
+{
+    (void)state;
+    for_each_isa(check_non_finite, NULL);
 }
 
 /* Strides and dilations with and without common divisors, also where some taps meet no output. */
@@ -387,16 +442,6 @@ static void check_threads(const convt_config *cfg, int64_t n, uint64_t seed)
     tear_down(&first);
 }
 
-/* glu wants a last axis of memory that it can halve. */
-static convt_config activated(convt_config cfg, int kind)
-{
-    cfg.activation = complete_activation((convt_activation){.kind = (convt_activation_kind)kind});
-    if (convt_output_shape(&cfg, &(convt_shape){0, 0, 0}, NULL) == CONVT_OK) return cfg;
-    cfg.data_format = CONVT_CHANNELS_LAST;
-    cfg.filters *= 2;
-    return cfg;
-}
-
 /* How a batch is cut into images side by side and bands of rows shows in no output. */
 static void check_samples(const char *isa, void *context)
 {
@@ -432,15 +477,15 @@ static void check_bits(const char *isa, void *context)
     int kind;
     for (int k = 0; convti_name_at(CONVTI_ACTIVATIONS, k, &kind); k++)
         for (uint64_t seed = 0; seed < 2; seed++) {
-            convt_config cfg = activated(random_config(1000 + 2 * (uint64_t)k + seed), kind);
+            convt_config cfg = activated_config(random_config(1000 + 2 * (uint64_t)k + seed), kind);
             cfg.activity_regularizer.kind = seed % 2 ? CONVT_L2 : CONVT_NO_REGULARIZER;
             check_threads(&cfg, 1 + k % 4, seed);
         }
     for (size_t i = 0; i < sizeof few / sizeof *few; i++) check_threads(&few[i], 7, i);
     for (size_t i = 0; i < sizeof large / sizeof *large; i++) {
         check_threads(&large[i], 3, i);
-        const convt_config softmax = activated(large[i], CONVT_SOFTMAX),
-                           glu = activated(large[i], CONVT_GLU);
+        const convt_config softmax = activated_config(large[i], CONVT_SOFTMAX),
+                           glu = activated_config(large[i], CONVT_GLU);
         check_threads(&softmax, 3, i);
         check_threads(&glu, 3, i);
     }
@@ -741,7 +786,7 @@ static void dx_alone_of_every_activation(const char *isa, void *context)
     int kind;
     for (int k = 0; convti_name_at(CONVTI_ACTIVATIONS, k, &kind); k++)
         for (uint64_t seed = 0; seed < 4; seed++) {
-            convt_config cfg = activated(random_config(3000 + 4 * (uint64_t)k + seed), kind);
+            convt_config cfg = activated_config(random_config(3000 + 4 * (uint64_t)k + seed), kind);
             cfg.activity_regularizer.kind = seed % 2 ? CONVT_L1 : CONVT_NO_REGULARIZER;
             check_dx_alone(&cfg, 1 + k % 3, seed);
         }
@@ -834,6 +879,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_the_oracle_on_random_configs),
+        cmocka_unit_test(what_is_not_finite_goes_where_the_equations_send_it),
         cmocka_unit_test(steps_that_share_divisors),
         cmocka_unit_test(cuts_of_the_source_change_no_bit),
         cmocka_unit_test(cuts_follow_the_call),

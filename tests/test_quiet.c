@@ -29,13 +29,13 @@
 static _Atomic long allocations;
 
 /* A sanitizer has taken malloc's place already, and calls the system as it likes. */
-#ifdef __SANITIZE_ADDRESS__
+#ifdef CONVT_SANITIZED
 enum { SANITIZED = 1 };
 #else
 enum { SANITIZED = 0 };
 #endif
 
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
+#if defined(__GLIBC__) && !defined(CONVT_SANITIZED)
 enum { COUNTED = 1 };
 
 extern void *__libc_malloc(size_t size);

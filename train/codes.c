@@ -14,6 +14,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "alloc.h"
 #include "pieces.h"
 #include "rng.h"
 #include "status.h"
@@ -47,6 +48,10 @@ convt_status convti_codes_check(const convt_codes *codes, int64_t count, convt_d
                            (long long)count, (long long)input.h, (long long)input.w,
                            (long long)input.c, (long long)v.n, (long long)v.h, (long long)v.w,
                            (long long)v.c);
+    if (!convti_aligned(v.data, dtype))
+        return convti_fail(err, CONVT_INVALID_ARGUMENT, "codes.values",
+                           "lie at %p, where no float%d can lie", v.data,
+                           dtype == CONVT_FLOAT32 ? 32 : 64);
     if (!isfinite(codes->learning_rate))
         return convti_fail(err, CONVT_INVALID_ARGUMENT, "codes.learning_rate",
                            "must be finite, got %g", codes->learning_rate);

@@ -166,6 +166,10 @@ static convt_status check_view(convt_const_view v, convt_const_view prediction,
                            (long long)v.c);
     if (prediction.n > 0 && !v.data)
         return convti_fail(err, CONVT_INVALID_SHAPE, field, "data is NULL");
+    if (!convti_aligned(v.data, v.dtype))
+        return convti_fail(err, CONVT_INVALID_ARGUMENT, field,
+                           "lies at %p, where no float%d can lie", v.data,
+                           v.dtype == CONVT_FLOAT64 ? 64 : 32);
     return CONVT_OK;
 }
 

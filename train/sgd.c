@@ -46,6 +46,12 @@ static convt_status check_rows(const convt_parameter rows[], int count, convt_er
             return convti_fail(err, CONVT_INVALID_SHAPE, "rows",
                                "row %d (%s/%s) has no gradient of its own shape and dtype", i,
                                owner, name);
+        if (!convti_aligned(row->value.data, row->value.dtype) ||
+            !convti_aligned(row->gradient.data, row->value.dtype))
+            return convti_fail(err, CONVT_INVALID_ARGUMENT, "rows",
+                               "row %d (%s/%s) lies at %p and %p, where no float%d can lie", i,
+                               owner, name, row->value.data, row->gradient.data,
+                               row->value.dtype == CONVT_FLOAT64 ? 64 : 32);
     }
     return CONVT_OK;
 }

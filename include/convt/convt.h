@@ -18,12 +18,14 @@
  *
  * Promises.
  *   Same bits: y, dx, dw, db and losses are bitwise equal for any number of threads. They depend on
- *   the shapes of the call and on the instruction set (CONVT_ISA), never on .threads, .max_batch or
- *   what was called before.
+ *   the shapes of the call and on the instruction set (CONVT_ISA), never on .threads, .max_batch,
+ *   what was called before, or settings of OpenMP (docs/promises.md).
  *   Quiet: the library prints nothing, never aborts, keeps no global state, reads one environment
  *   variable (CONVT_ISA).
- *   Threads: one caller at a time per layer; different layers may be used from different threads.
- *   Views never overlap one another, except that const views may name the same memory.
+ *   Threads: one caller at a time per layer (debug builds refuse a second one); different layers
+ *   may be used from different threads. After fork, a child uses layers of one thread.
+ *   Views never overlap one another, except that const views may name the same memory. Data lies at
+ *   a multiple of its numbers' size.
  */
 #ifndef CONVT_CONVT_H
 #define CONVT_CONVT_H

@@ -1,8 +1,8 @@
 #!/bin/sh
-# symbols.sh LIBCONVT.so KERNEL_OBJECT...: what the compiler's output exports and needs.
+# symbols.sh LIBCONVT.so "ARCHIVE.a..." KERNEL_OBJECT...: what the compiler's output exports, needs and keeps.
 set -u
-library=$1
-shift
+library=$1 archives=$2
+shift 2
 failed=0
 fail() {
     echo "FAIL: $*"
@@ -19,6 +19,26 @@ for object; do
     symbols=$(nm --extern-only --defined-only "$object" | awk '{print $3}' | grep -v '^DW\.ref\.' || true)
     [ "$symbols" = "$target" ] || fail "$object defines '$symbols', not only $target"
 done
+
+# No global state: nothing in the libraries that could be written to. Constants with pointers, which the loader
+# fills in and then protects, are .data.rel.ro.
+for archive in $archives; do
+    [ -s "$archive" ] || fail "$archive is not there"
+    mutable=$(size -A "$archive" | awk '/\(ex / { object = $1 }
+        $1 ~ /^\.(data|bss|tdata|tbss)/ && $1 !~ /^\.data\.rel\.ro/ && $2 > 0 { print object, $1, $2 }')
+    [ -z "$mutable" ] || fail "$archive has mutable data: $mutable"
+done
+
+# Quiet: no printing, no ending of the program, no other process, no network, no signal handler; the environment is
+# read in one place. (Assertions of debug builds end the program, but in debug builds alone.)
+never='printf|fprintf|vprintf|vfprintf|puts|putchar|perror|stdout|stderr|abort|exit|_exit|quick_exit|fork|system|popen'
+never="$never|exec[lv].*|posix_spawn.*|socket|connect|bind|getaddrinfo|gethostby.*|dlopen|signal|sigaction|setenv|putenv"
+for archive in $archives; do
+    heard=$(nm -u "$archive" 2>/dev/null | awk '$1 == "U" { print $2 }' | grep -x -E -e "(__)?($never)(_chk)?" | sort -u)
+    [ -z "$heard" ] || fail "$archive calls $heard"
+done
+readers=$(nm -A -u $archives | awk '$NF == "getenv" || $NF == "secure_getenv" { print $1 }' | sed 's/.*\.a:\(.*\):$/\1/')
+[ "$readers" = layer.c.o ] || fail "the environment is read by '$readers', not by layer.c alone (CONVT_ISA)"
 
 foreign=$(nm -D --defined-only "$library" | awk '{print $3}' | grep -v '^convt_' || true)
 [ -z "$foreign" ] || fail "$library exports $foreign"

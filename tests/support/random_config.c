@@ -233,6 +233,15 @@ convt_activation complete_activation(convt_activation activation)
     return activation;
 }
 
+convt_config activated_config(convt_config cfg, int kind)
+{
+    cfg.activation = complete_activation((convt_activation){.kind = (convt_activation_kind)kind});
+    if (convt_output_shape(&cfg, &(convt_shape){0, 0, 0}, NULL) == CONVT_OK) return cfg;
+    cfg.data_format = CONVT_CHANNELS_LAST;
+    cfg.filters *= 2;
+    return cfg;
+}
+
 const char *config_text(const convt_config *c, char *buffer, size_t size)
 {
     char padding[64] = "None";

@@ -27,6 +27,9 @@ void stored_kernel(const convt_config *cfg, const double *w, double *stored);
 /* The activation with 0.25 for every argument that it needs and lacks. */
 convt_activation complete_activation(convt_activation activation);
 
+/* The config with a complete activation of that number; glu gets a last axis of memory that it can halve. */
+convt_config activated_config(convt_config cfg, int kind);
+
 /* One line of text: the shape of a config, for messages. Returns buffer. */
 const char *config_text(const convt_config *cfg, char *buffer, size_t size);
 
