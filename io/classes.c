@@ -156,39 +156,39 @@ static convt_status keep(const convti_place *place, const char *key, const json_
 
 #define CFG(field) offsetof(arguments, cfg.field)
 
+/* What layers with a kernel take alike. */
+#define WINDOW_KEYS                                                   \
+    {"kernel_size", convti_json_read_pair, CFG(kernel_size)},         \
+        {"strides", convti_json_read_pair, CFG(strides)},             \
+        {"dilation_rate", convti_json_read_pair, CFG(dilation_rate)}, \
+    {                                                                 \
+        "padding", convti_json_read_padding, CFG(padding)             \
+    }
+#define KERNEL_KEYS                                                                    \
+    {"activation", convti_json_read_activation, CFG(activation)},                      \
+        {"use_bias", convti_json_read_off, CFG(no_bias)},                              \
+        {"kernel_initializer", convti_json_read_initializer, CFG(kernel_initializer)}, \
+        {"bias_initializer", convti_json_read_initializer, CFG(bias_initializer)},     \
+        {"kernel_regularizer", convti_json_read_regularizer, CFG(kernel_regularizer)}, \
+        {"bias_regularizer", convti_json_read_regularizer, CFG(bias_regularizer)},     \
+        {"kernel_constraint", convti_json_read_constraint, CFG(kernel_constraint)},    \
+    {                                                                                  \
+        "bias_constraint", convti_json_read_constraint, CFG(bias_constraint)           \
+    }
+
 static const convti_json_key transpose_keys[] = {
-    {"kernel_size", convti_json_read_pair, CFG(kernel_size)},
-    {"strides", convti_json_read_pair, CFG(strides)},
-    {"dilation_rate", convti_json_read_pair, CFG(dilation_rate)},
-    {"padding", convti_json_read_padding, CFG(padding)},
+    WINDOW_KEYS,
     {"output_padding", convti_json_read_output_padding, CFG(output_padding)},
     {"data_format", convti_json_read_data_format, CFG(data_format)},
-    {"activation", convti_json_read_activation, CFG(activation)},
-    {"use_bias", convti_json_read_off, CFG(no_bias)},
-    {"kernel_initializer", convti_json_read_initializer, CFG(kernel_initializer)},
-    {"bias_initializer", convti_json_read_initializer, CFG(bias_initializer)},
-    {"kernel_regularizer", convti_json_read_regularizer, CFG(kernel_regularizer)},
-    {"bias_regularizer", convti_json_read_regularizer, CFG(bias_regularizer)},
-    {"kernel_constraint", convti_json_read_constraint, CFG(kernel_constraint)},
-    {"bias_constraint", convti_json_read_constraint, CFG(bias_constraint)},
+    KERNEL_KEYS,
     {"convt", convti_json_read_convt, 0},
     {"filters", convti_json_read_filters, CFG(filters)},
 };
 
 static const convti_json_key conv_keys[] = {
-    {"kernel_size", convti_json_read_pair, CFG(kernel_size)},
-    {"strides", convti_json_read_pair, CFG(strides)},
-    {"dilation_rate", convti_json_read_pair, CFG(dilation_rate)},
-    {"padding", convti_json_read_padding, CFG(padding)},
+    WINDOW_KEYS,
     {"data_format", convti_json_read_data_format, CFG(data_format)},
-    {"activation", convti_json_read_activation, CFG(activation)},
-    {"use_bias", convti_json_read_off, CFG(no_bias)},
-    {"kernel_initializer", convti_json_read_initializer, CFG(kernel_initializer)},
-    {"bias_initializer", convti_json_read_initializer, CFG(bias_initializer)},
-    {"kernel_regularizer", convti_json_read_regularizer, CFG(kernel_regularizer)},
-    {"bias_regularizer", convti_json_read_regularizer, CFG(bias_regularizer)},
-    {"kernel_constraint", convti_json_read_constraint, CFG(kernel_constraint)},
-    {"bias_constraint", convti_json_read_constraint, CFG(bias_constraint)},
+    KERNEL_KEYS,
     {"filters", convti_json_read_filters, CFG(filters)},
     {"groups", read_integer, offsetof(arguments, groups)},
     {"lora_rank", read_nothing, 0},
@@ -196,17 +196,8 @@ static const convti_json_key conv_keys[] = {
 };
 
 static const convti_json_key dense_keys[] = {
-    {"units", read_units, CFG(filters)},
-    {"activation", convti_json_read_activation, CFG(activation)},
-    {"use_bias", convti_json_read_off, CFG(no_bias)},
-    {"kernel_initializer", convti_json_read_initializer, CFG(kernel_initializer)},
-    {"bias_initializer", convti_json_read_initializer, CFG(bias_initializer)},
-    {"kernel_regularizer", convti_json_read_regularizer, CFG(kernel_regularizer)},
-    {"bias_regularizer", convti_json_read_regularizer, CFG(bias_regularizer)},
-    {"kernel_constraint", convti_json_read_constraint, CFG(kernel_constraint)},
-    {"bias_constraint", convti_json_read_constraint, CFG(bias_constraint)},
-    {"lora_rank", read_nothing, 0},
-    {"lora_alpha", read_nothing, 0},
+    {"units", read_units, CFG(filters)},      KERNEL_KEYS,
+    {"lora_rank", read_nothing, 0},           {"lora_alpha", read_nothing, 0},
     {"quantization_config", read_nothing, 0},
 };
 
@@ -499,6 +490,20 @@ static convt_status check_first(const convti_class *class, const convti_place *p
                : CONVT_OK;
 }
 
+/* Only the kernel of a Dense is a matrix. */
+static convt_status check_identity(const convti_class *class, const convti_place *place,
+                                   const json_t *config, const arguments *a)
+{
+    const bool matrix = class->keys.list == dense_keys,
+               kernel = a->cfg.kernel_initializer.kind == CONVT_IDENTITY && !matrix,
+               bias = a->cfg.bias_initializer.kind == CONVT_IDENTITY;
+    const char *key = kernel ? "kernel_initializer" : "bias_initializer";
+    if (!kernel && !bias) return CONVT_OK;
+    return convti_json_refuse_later(
+        place, key, "Identity matrix initializer can only be used for 2D matrices, got %s",
+        convti_json_show(json_object_get(config, key)).text);
+}
+
 convt_status convti_class_read(const convti_class *class, const convti_place *outer,
                                const json_t *config, struct convti_arguments *a)
 {
@@ -515,6 +520,7 @@ convt_status convti_class_read(const convti_class *class, const convti_place *ou
     if (!status)
         status = convti_json_read_keys(&place, keys, config,
                                        activation ? (void *)&a->cfg.activation : a);
+    if (!status) status = check_identity(class, &place, config, a);
     if (!status && class->check) status = class->check(&place, config, a);
     if (status || !later.status) return status;
     return convti_fail(place.err, later.status, later.field, "%s", later.message);

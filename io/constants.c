@@ -37,65 +37,73 @@ double convti_norm_initial(const convti_item *norm, const char *variable)
     }
 }
 
-static convt_status take(const convti_item *norm, const char *variable,
-                         const convt_archive *weights, int64_t channels, double *values,
+/* The numbers of a variable; NULL where scale or center say that there is none. */
+static convt_status find(const convti_item *norm, bool absent, const char *variable,
+                         const convt_archive *weights, int64_t channels, const convt_array **array,
                          convt_error *err)
 {
     const convti_parameter_shape shape = {1, {channels}};
-    const convt_array *array = NULL;
-    convt_status status =
-        weights->count > 0 ? convti_weights_find(weights, norm->name, variable, &shape, &array, err)
-                           : CONVT_OK;
-    for (int64_t i = 0; i < channels && !status; i++)
-        values[i] = array ? convti_array_number(array, i) : convti_norm_initial(norm, variable);
-    return status;
+    *array = NULL;
+    return absent ? CONVT_OK
+                  : convti_weights_find(weights, norm->name, variable, &shape, array, err);
 }
 
+/* Nothing is allocated before all arrays are there. */
 convt_status convti_norm_factors(const convti_item *norm, const convt_archive *weights,
-                                 int64_t channels, double *scale, double *offset, convt_error *err)
+                                 int64_t channels, double **factors, convt_error *err)
 {
     const struct convti_arguments *a = norm->arguments;
-    const size_t size = (size_t)channels * sizeof(double);
-    double *mean = malloc(size), *variance = malloc(size);
-    convt_status status = mean && variance ? CONVT_OK : convti_no_memory(err, norm->name, 2 * size);
-    for (int64_t i = 0; i < channels && !status; i++) {
-        scale[i] = 1;
-        offset[i] = 0;
+    const convt_array *gamma, *beta, *mean, *variance;
+    *factors = NULL;
+    convt_status status = find(norm, a->no_scale, "gamma", weights, channels, &gamma, err);
+    if (!status) status = find(norm, a->no_center, "beta", weights, channels, &beta, err);
+    if (!status) status = find(norm, false, "moving_mean", weights, channels, &mean, err);
+    if (!status) status = find(norm, false, "moving_variance", weights, channels, &variance, err);
+    if (status) return status;
+    const size_t size = (size_t)channels * 2 * sizeof(double);
+    double *scale = malloc(size), *offset = scale ? scale + channels : NULL;
+    if (!scale) return convti_no_memory(err, norm->name, size);
+    for (int64_t i = 0; i < channels; i++) {
+        const double root = sqrt(convti_array_number(variance, i) + a->epsilon.value);
+        scale[i] = (gamma ? convti_array_number(gamma, i) : 1) / root;
+        offset[i] = (beta ? convti_array_number(beta, i) : 0) -
+                    convti_array_number(mean, i) * scale[i];
     }
-    if (!status && !a->no_scale) status = take(norm, "gamma", weights, channels, scale, err);
-    if (!status && !a->no_center) status = take(norm, "beta", weights, channels, offset, err);
-    if (!status) status = take(norm, "moving_mean", weights, channels, mean, err);
-    if (!status) status = take(norm, "moving_variance", weights, channels, variance, err);
-    for (int64_t i = 0; i < channels && !status; i++) {
-        scale[i] /= sqrt(variance[i] + a->epsilon.value);
-        offset[i] -= mean[i] * scale[i];
-    }
-    free(mean);
-    free(variance);
-    return status;
+    *factors = scale;
+    return CONVT_OK;
 }
 
-/* All of them, or none at all. */
+/* ---- constants ------------------------------------------------------------------------------- */
+
+static void take_initial(convti_constant *c)
+{
+    const struct convti_arguments *a = c->norm->arguments;
+    const double gamma = a->no_scale ? 1 : convti_norm_initial(c->norm, "gamma"),
+                 beta = a->no_center ? 0 : convti_norm_initial(c->norm, "beta"),
+                 variance = convti_norm_initial(c->norm, "moving_variance");
+    c->scale = gamma / sqrt(variance + a->epsilon.value);
+    c->offset = beta - convti_norm_initial(c->norm, "moving_mean") * c->scale;
+}
+
+/* All are computed once more before the first changes. */
 convt_status convti_constants_take(convti_storage *storage, const convt_archive *weights,
                                    convt_error *err)
 {
     convt_status status = CONVT_OK;
-    for (int pass = 0; pass < 2 && !status; pass++) {
-        for (int i = 0; i < storage->constant_count && !status; i++) {
-            convti_constant *c = &storage->constants[i];
-            const size_t size = (size_t)c->count * sizeof(double);
-            if (!c->norm) continue;
-            double *scale = malloc(size), *offset = malloc(size);
-            status = scale && offset
-                         ? convti_norm_factors(c->norm, weights, c->count, scale, offset, err)
-                         : convti_no_memory(err, c->norm->name, 2 * size);
-            if (!status && pass == 1) {
-                memcpy(c->scale, scale, size);
-                memcpy(c->offset, offset, size);
-            }
-            free(scale);
-            free(offset);
+    for (int k = 0; k < 2 * storage->constant_count && !status; k++) {
+        convti_constant *c = &storage->constants[k % storage->constant_count];
+        double *factors = NULL;
+        if (!c->norm) continue;
+        if (weights->count > 0)
+            status = convti_norm_factors(c->norm, weights, c->count, &factors, err);
+        if (status || k < storage->constant_count) {
+            free(factors);
+            continue;
         }
+        free(c->scales);
+        c->scales = factors;
+        c->offsets = factors ? factors + c->count : NULL;
+        take_initial(c);
     }
     return status;
 }
@@ -121,12 +129,12 @@ void convti_fill_kernel(void *context, convt_view kernel)
     for (int64_t tap = 0; tap < kernel.n * kernel.h; tap++) {
         if (!c->every_tap && tap != c->h * kernel.h + c->w) continue;
         for (int64_t i = 0; i < c->count; i++)
-            put(kernel, tap * matrix + i * (kernel.c + 1), c->scale ? c->scale[i] : 1);
+            put(kernel, tap * matrix + i * (kernel.c + 1), c->scales ? c->scales[i] : c->scale);
     }
 }
 
 void convti_fill_bias(void *context, convt_view bias)
 {
     const convti_constant *c = context;
-    for (int64_t i = 0; i < c->count; i++) put(bias, i, c->offset ? c->offset[i] : 0);
+    for (int64_t i = 0; i < c->count; i++) put(bias, i, c->offsets ? c->offsets[i] : c->offset);
 }

@@ -1,8 +1,9 @@
 /*
  * Keras JSON in parts: single values with their refusals (json_value.c), members of the
- * families (json_family.c), a layer's config (json_layer.c), models in all their wrappings
- * (json_model.c); json_write.c is the way back. json_optimizer.c is SGD, both ways. Every refusal
- * names the key by its place in the file and shows the value.
+ * families (json_family.c), what layers take (json_layer.c) and which class takes which (classes.h),
+ * models in all their wrappings (items.c, functional.h); json_write.c is the way back of a
+ * Conv2DTranspose. json_optimizer.c is SGD, both ways. Every refusal names the key by its place in
+ * the file and shows the value.
  */
 #ifndef CONVTI_JSON_H
 #define CONVTI_JSON_H

@@ -63,9 +63,6 @@ static bool is_unusable(convti_family family, const char *class_name, const char
         const char *names[3], *reason;
     } rows[] = {
         {CONVTI_INITIALIZERS,
-         {"Identity", "identity", "IdentityInitializer"},
-         "Identity matrix initializer can only be used for 2D matrices"},
-        {CONVTI_INITIALIZERS,
          {"STFT", "stft", "STFTInitializer"},
          "STFT can only be used for shapes of 3 sizes"},
         {CONVTI_INITIALIZERS,
@@ -312,9 +309,7 @@ convt_status convti_json_read_initializer(const convti_place *place, const char 
     if (!json_is_null(value)) {
         convt_status status = read_member(place, name, "initializer", value, &m);
         if (status) return status;
-        const char *reason; /* identity has a row, for kernels of rank 2 */
-        if (is_unusable(CONVTI_INITIALIZERS, m.class_name, &reason) ||
-            !convti_initializer_from_name(m.class_name, &init.kind))
+        if (!convti_initializer_from_name(m.class_name, &init.kind))
             return no_row(place, name, CONVTI_INITIALIZERS, "initializer", value, &m);
         const convti_initializer_arguments *row = convti_initializer_arguments_of(init.kind);
         status = row->value.set

@@ -13,8 +13,8 @@
 /* ---- numbers --------------------------------------------------------------------------------- */
 
 /* The constructor compares with 0; whether it is an integer shows when the kernel is made. */
-convt_status convti_json_read_filters(const convti_place *place, const char *name, const json_t *value,
-                                 void *target)
+convt_status convti_json_read_filters(const convti_place *place, const char *name,
+                                      const json_t *value, void *target)
 {
     double filters;
     if (json_is_null(value))
@@ -83,7 +83,7 @@ static convt_status read_two(const convti_place *place, const char *name, const 
 }
 
 convt_status convti_json_read_pair(const convti_place *place, const char *name, const json_t *value,
-                              void *target)
+                                   void *target)
 {
     int64_t size[2];
     bool ok;
@@ -93,7 +93,7 @@ convt_status convti_json_read_pair(const convti_place *place, const char *name, 
 }
 
 convt_status convti_json_read_output_padding(const convti_place *place, const char *name,
-                                        const json_t *value, void *target)
+                                             const json_t *value, void *target)
 {
     int64_t size[2];
     bool ok;
@@ -144,8 +144,8 @@ convt_status convti_json_read_off(const convti_place *place, const char *name, c
 }
 
 /* A list passes the constructor. */
-convt_status convti_json_read_padding(const convti_place *place, const char *name, const json_t *value,
-                                 void *target)
+convt_status convti_json_read_padding(const convti_place *place, const char *name,
+                                      const json_t *value, void *target)
 {
     static const char expected[] = "\"valid\" or \"same\"";
     const char *text = json_string_value(value);
@@ -160,7 +160,7 @@ convt_status convti_json_read_padding(const convti_place *place, const char *nam
 }
 
 convt_status convti_json_read_data_format(const convti_place *place, const char *name,
-                                     const json_t *value, void *target)
+                                          const json_t *value, void *target)
 {
     const char *text = json_string_value(value);
     if (json_is_null(value) || (text && strcasecmp(text, "channels_last") == 0))
@@ -204,8 +204,8 @@ static convt_status read_policy_name(const convti_place *place, const char *name
 }
 
 /* "float32", or a policy as an object, {"class_name": "DTypePolicy", "config": {"name": ...}}. */
-convt_status convti_json_read_dtype(const convti_place *place, const char *name, const json_t *value,
-                               void *target)
+convt_status convti_json_read_dtype(const convti_place *place, const char *name,
+                                    const json_t *value, void *target)
 {
     static const char *const policies[] = {"DTypePolicy", "FloatDTypePolicy", NULL};
     const char *class_name = convti_json_string(value, "class_name"), *key;
@@ -235,7 +235,7 @@ static const convti_json_key last_keys[] = {
     {"trainable", read_trainable, offsetof(convt_config, frozen)},
 };
 
-/* autocast concerns integers and half floats; input_dim and input_shape are for json_model.c, and
+/* autocast concerns integers and half floats; input_dim and input_shape are for items.c, and
  * Keras takes one of them alone. */
 static bool is_taken_by_layers(const json_t *config, const char *name)
 {
@@ -294,8 +294,8 @@ static convt_status read_sides(const convti_place *place, const char *name, cons
 }
 
 /* "convt": {...}, all of it optional. */
-convt_status convti_json_read_convt(const convti_place *place, const char *name, const json_t *value,
-                               void *target)
+convt_status convti_json_read_convt(const convti_place *place, const char *name,
+                                    const json_t *value, void *target)
 {
     static const convti_json_key list[] = {
         {"strides_with_dilation", read_switch, offsetof(convt_config, strides_with_dilation)},

@@ -300,6 +300,11 @@ json_t *convti_json_write_layer(const convt_config *cfg, const char *name, convt
     bool active = cfg->activity_regularizer.kind != CONVT_NO_REGULARIZER;
     json_t *more = beyond(cfg, err);
     object o = start(err);
+    if (cfg->kernel_order != CONVT_KERNEL_TRANSPOSED || cfg->fixed) {
+        json_decref(more);
+        return refuse(&o, cfg->fixed ? "fixed" : "kernel_order",
+                      "is of no Conv2DTranspose: a spec that was read saves its own layers");
+    }
     add(&o, "name", json_string(name));
     add(&o, "trainable", json_boolean(!cfg->frozen));
     add(&o, "dtype", dtype_policy(cfg->dtype));

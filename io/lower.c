@@ -67,59 +67,50 @@ static convt_status add_layer(convti_lowering *l, const convti_item *item, const
     return CONVT_OK;
 }
 
-/* A fixed layer over `input`, a diagonal of its channels. *constant is the caller's to change. */
+/* A fixed layer over `input`, a diagonal of its channels. */
 static convt_status add_fixed(convti_lowering *l, const convti_item *item, convt_config cfg,
-                              const convti_tensor *input, const convti_tensor *output,
-                              convti_constant **constant)
+                              const convti_tensor *input, const convti_tensor *output)
 {
     const int64_t channels =
         input->size[convti_channel_axis(input, l->storage->items.channels_first)];
     if (channels == 0) return refuse(l, item, "input", "has channels whose number is not known");
-    *constant = &l->storage->constants[l->storage->constant_count++];
-    **constant = (convti_constant){.count = channels};
+    convti_constant *constant = &l->storage->constants[l->storage->constant_count++];
+    *constant = (convti_constant){.count = channels, .scale = 1};
     if (cfg.kernel_size.h == 0) cfg.kernel_size = (convt_hw){1, 1};
     cfg.fixed = true;
     cfg.filters = channels;
     cfg.no_bias = true;
     cfg.kernel_initializer = (convt_initializer){
-        .kind = CONVT_CUSTOM_INITIALIZER, .fill = convti_fill_kernel, .context = *constant};
+        .kind = CONVT_CUSTOM_INITIALIZER, .fill = convti_fill_kernel, .context = constant};
     cfg.bias_initializer = (convt_initializer){
-        .kind = CONVT_CUSTOM_INITIALIZER, .fill = convti_fill_bias, .context = *constant};
+        .kind = CONVT_CUSTOM_INITIALIZER, .fill = convti_fill_bias, .context = constant};
     return add_layer(l, item, &cfg, input, output);
+}
+
+static convti_constant *last_constant(const convti_lowering *l)
+{
+    return &l->storage->constants[l->storage->constant_count - 1];
 }
 
 static convt_status add_identity(convti_lowering *l, const convti_item *item,
                                  const convt_config *cfg)
 {
-    convti_constant *constant;
-    return add_fixed(l, item, *cfg, &item->input, &item->output, &constant);
-}
-
-/* Gives a fixed layer numbers of its own. */
-static convt_status give_numbers(convti_lowering *l, const convti_item *item, convti_constant *c)
-{
-    c->scale = calloc((size_t)c->count, sizeof *c->scale);
-    c->offset = calloc((size_t)c->count, sizeof *c->offset);
-    if (!c->scale || !c->offset)
-        return convti_no_memory(l->err, item->name, (size_t)c->count * sizeof *c->scale);
-    last_layer(l)->no_bias = false;
-    return CONVT_OK;
+    return add_fixed(l, item, *cfg, &item->input, &item->output);
 }
 
 /* The padding that waits becomes a layer: one tap that is not 0 moves the image. */
 static convt_status pad_now(convti_lowering *l)
 {
     const convti_item *item = l->padding;
-    convti_constant *constant;
     if (!item) return CONVT_OK;
     const convt_optional_sides *sides = &item->arguments->sides;
     const convt_config cfg = {
         .kernel_size = {1 + sides->top + sides->bottom, 1 + sides->left + sides->right}};
     l->padding = NULL;
-    convt_status status = add_fixed(l, item, cfg, &item->input, &item->output, &constant);
+    convt_status status = add_fixed(l, item, cfg, &item->input, &item->output);
     if (status) return status;
-    constant->h = sides->top;
-    constant->w = sides->left;
+    last_constant(l)->h = sides->top;
+    last_constant(l)->w = sides->left;
     return CONVT_OK;
 }
 
@@ -258,12 +249,12 @@ static bool fold_of(const convti_lowering *l, const convti_tensor *data, convti_
 static convt_status norm_layer(convti_lowering *l, const convti_item *item)
 {
     const convt_config cfg = {0};
-    convti_constant *constant;
     convt_status status = pad_now(l);
-    if (!status) status = add_fixed(l, item, cfg, &item->input, &item->output, &constant);
-    if (!status) status = give_numbers(l, item, constant);
-    if (!status) constant->norm = item;
-    return status;
+    if (!status) status = add_fixed(l, item, cfg, &item->input, &item->output);
+    if (status) return status;
+    last_constant(l)->norm = item;
+    last_layer(l)->no_bias = false;
+    return CONVT_OK;
 }
 
 /* Keras runs it by the batch's statistics in training, unless it says trainable=False itself. */
@@ -301,8 +292,7 @@ convt_status convti_lower_reshape(convti_lowering *l, const convti_item *item)
     if (!status && !all_known(output))
         status = refuse(l, item, "input", "has a size that is not known");
     if (!status && l->spec->count == 0 && input->rank == 3) {
-        convti_constant *constant;
-        status = add_fixed(l, item, cfg, input, input, &constant);
+        status = add_fixed(l, item, cfg, input, input);
     }
     l->reshaped = true;
     return status;
@@ -375,32 +365,31 @@ convt_status convti_lower_upsampling(convti_lowering *l, const convti_item *item
 {
     const convt_hw size = item->arguments->cfg.strides;
     const convt_config cfg = {.kernel_size = size, .strides = size};
-    convti_constant *constant;
     if (item->arguments->other_interpolation)
         return refuse(l, item, "interpolation", "must be nearest: others are not supported");
     if (size.h == 1 && size.w == 1) return CONVT_OK;
     convt_status status = pad_now(l);
-    if (!status) status = add_fixed(l, item, cfg, &item->input, &item->output, &constant);
-    if (!status) constant->every_tap = true;
+    if (!status) status = add_fixed(l, item, cfg, &item->input, &item->output);
+    if (!status) last_constant(l)->every_tap = true;
     return status;
 }
 
 /* A number for all channels, or a list of one or of all of them; numpy's arrays are objects. */
 static convt_status read_factors(const convti_lowering *l, const convti_item *item, const char *key,
-                                 const json_t *value, int64_t count, double *factors)
+                                 const json_t *value, int64_t count, double *all, double **each)
 {
     const convti_place place = convti_item_place(item, l->err);
     const char *class_name = convti_json_string(value, "class_name");
+    const bool last = item->input.rank == 1 || !l->storage->items.channels_first;
     if (class_name && strcmp(class_name, "__numpy__") == 0)
         value = json_object_get(json_object_get(value, "config"), "value");
     const size_t given = json_array_size(value);
-    bool ok =
-        !json_is_array(value) || given == 1 ||
-        (given == (size_t)count && !(item->input.rank == 3 && l->storage->items.channels_first));
-    for (int64_t i = 0; i < count && ok; i++)
-        ok = convti_json_number(
-            json_is_array(value) ? json_array_get(value, given == 1 ? 0 : (size_t)i) : value,
-            &factors[i]);
+    if (convti_json_number(given == 1 ? json_array_get(value, 0) : value, all)) return CONVT_OK;
+    bool ok = given > 1 && given == (size_t)count && last;
+    *each = ok ? malloc(given * sizeof **each) : NULL;
+    if (ok && !*each) return convti_no_memory(l->err, item->name, given * sizeof **each);
+    for (size_t i = 0; i < given && ok; i++)
+        ok = convti_json_number(json_array_get(value, i), &(*each)[i]);
     return ok ? CONVT_OK
               : convti_json_refuse_value(&place, key, value,
                                          "a number, or one for each channel where these come last");
@@ -409,15 +398,16 @@ static convt_status read_factors(const convti_lowering *l, const convti_item *it
 convt_status convti_lower_rescaling(convti_lowering *l, const convti_item *item)
 {
     const convt_config cfg = {0};
-    const json_t *offset = item->arguments->offset;
-    convti_constant *c;
+    const json_t *scale = item->arguments->factor, *offset = item->arguments->offset;
     convt_status status = pad_now(l);
-    if (!status) status = add_fixed(l, item, cfg, &item->input, &item->output, &c);
-    if (!status) status = give_numbers(l, item, c);
-    if (!status)
-        status = read_factors(l, item, "scale", item->arguments->factor, c->count, c->scale);
-    return status || !offset ? status
-                             : read_factors(l, item, "offset", offset, c->count, c->offset);
+    if (!status) status = add_fixed(l, item, cfg, &item->input, &item->output);
+    if (status) return status;
+    convti_constant *c = last_constant(l);
+    status = read_factors(l, item, "scale", scale, c->count, &c->scale, &c->scales);
+    if (!status && offset)
+        status = read_factors(l, item, "offset", offset, c->count, &c->offset, &c->offsets);
+    if (!status) last_layer(l)->no_bias = false;
+    return status;
 }
 
 convt_status convti_lower_dropout(convti_lowering *l, const convti_item *item)
@@ -434,10 +424,9 @@ static convt_status end_lowering(convti_lowering *l)
     const convti_items *items = &l->storage->items;
     const convti_item *last = &items->list[items->count - 1];
     const convt_config cfg = {0};
-    convti_constant *constant;
     convt_status status = pad_now(l);
     if (!status && l->spec->count == 0)
-        status = add_fixed(l, last, cfg, &last->output, &last->output, &constant);
+        status = add_fixed(l, last, cfg, &last->output, &last->output);
     return status;
 }
 
@@ -487,8 +476,9 @@ void convti_storage_free(convti_storage *storage)
 {
     if (!storage) return;
     for (int i = 0; i < storage->constant_count; i++) {
-        free(storage->constants[i].scale);
-        free(storage->constants[i].offset);
+        free(storage->constants[i].scales);
+        if (!storage->constants[i].norm)
+            free(storage->constants[i].offsets); /* else behind scales */
     }
     free(storage->constants);
     free(storage->folds);

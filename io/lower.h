@@ -8,12 +8,14 @@
 
 #include "classes.h"
 
-/* The values of a fixed layer: taps of a diagonal matrix, and a bias. */
+/* The values of a fixed layer: taps of a diagonal matrix, and a bias. A number for all channels takes
+ * no memory, whatever their number. */
 typedef struct convti_constant {
-    int64_t count;           /* of the diagonal */
-    double *scale, *offset;  /* NULL: 1, 0 */
-    const convti_item *norm; /* the BatchNormalization whose numbers they are; NULL: none */
-    bool every_tap;          /* of the kernel; else this one alone */
+    int64_t count;            /* of the diagonal */
+    double scale, offset;     /* of all channels */
+    double *scales, *offsets; /* or of each; NULL: see above */
+    const convti_item *norm;  /* the BatchNormalization whose numbers they are; NULL: none */
+    bool every_tap;           /* of the kernel; else this one alone */
     int64_t h, w;
 } convti_constant;
 
@@ -39,12 +41,11 @@ void convti_storage_free(convti_storage *storage);
 /* Makes spec->layers and all else but the weights of spec->storage, whose config has been set. */
 convt_status convti_lower(convt_spec *spec, convt_error *err);
 
-/* A BatchNormalization as y = scale * x + offset, for each of its channels; without weights what its
- * initializers say. */
+/* A BatchNormalization as y = scale * x + offset: malloc'ed scales of all channels, then offsets. */
 convt_status convti_norm_factors(const convti_item *norm, const convt_archive *weights,
-                                 int64_t channels, double *scale, double *offset, convt_error *err);
+                                 int64_t channels, double **factors, convt_error *err);
 
-/* What a variable of it starts with. */
+/* What a variable of it is where there are no weights. */
 double convti_norm_initial(const convti_item *norm, const char *variable);
 
 /* Gives constants the numbers of these weights; on failure they keep those they had. */

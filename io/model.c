@@ -71,7 +71,7 @@ convt_status convt_spec_read_weights(const char *path, convt_spec *spec, convt_e
 {
     convti_storage *storage = spec->storage;
     convti_input input;
-    convti_package package;
+    convti_package package = {0};
     convt_status status = convti_input_open(&input, path, err);
     if (status) return status;
     status = convti_package_read(&input, &storage->items, &package, err);
@@ -79,12 +79,13 @@ convt_status convt_spec_read_weights(const char *path, convt_spec *spec, convt_e
         status = convti_fail(err, CONVT_BAD_FORMAT, input.name, "holds no weights");
     if (!status) status = convti_constants_take(storage, &package.weights, err);
     convti_input_close(&input);
-    if (status) return status;
-    convt_archive_free(&spec->weights);
-    spec->weights = package.weights;
-    package.weights = (convt_archive){0};
+    if (!status) {
+        convt_archive_free(&spec->weights);
+        spec->weights = package.weights;
+        package.weights = (convt_archive){0};
+    }
     convti_package_free(&package);
-    return CONVT_OK;
+    return status;
 }
 
 void convt_spec_free(convt_spec *spec)
@@ -108,11 +109,18 @@ static json_t *batch_shape(const convti_tensor *tensor)
     return shape;
 }
 
+/* Enough is known of a shape to build a layer for it. */
+static bool is_given(const convti_items *items, const convti_tensor *tensor)
+{
+    return tensor->size[convti_channel_axis(tensor, items->channels_first)] > 0;
+}
+
+/* Built for `input`, where there is one. */
 static json_t *serialized(const char *class_name, json_t *config, const convti_tensor *input)
 {
     json_t *layer = json_pack("{s:s, s:s, s:O, s:n}", "module", "keras.layers", "class_name",
                               class_name, "config", config, "registered_name");
-    if (input && input->rank > 0)
+    if (input)
         json_object_set_new(layer, "build_config",
                             json_pack("{s:o}", "input_shape", batch_shape(input)));
     return layer;
@@ -132,11 +140,12 @@ static json_t *input_layer(const convti_items *items)
 static json_t *sequential_of(const convti_items *items)
 {
     json_t *layers = json_array();
-    if (items->list[0].input.rank > 0 && items->list[0].input.size[0] > 0)
-        json_array_append_new(layers, input_layer(items));
-    for (int i = 0; i < items->count; i++)
-        json_array_append_new(layers, serialized(items->list[i].class_name, items->list[i].config,
-                                                 &items->list[i].input));
+    if (is_given(items, &items->list[0].input)) json_array_append_new(layers, input_layer(items));
+    for (int i = 0; i < items->count; i++) {
+        const convti_item *item = &items->list[i];
+        const convti_tensor *input = is_given(items, &item->input) ? &item->input : NULL;
+        json_array_append_new(layers, serialized(item->class_name, item->config, input));
+    }
     return json_pack("{s:s, s:s, s:{s:s, s:o}, s:n}", "module", "keras", "class_name", "Sequential",
                      "config", "name", "sequential", "layers", layers, "registered_name");
 }

@@ -134,25 +134,22 @@ static convt_status fold(const convti_fold *f, const convt_archive *weights, con
                          convt_error *err)
 {
     const convt_config *cfg = convt_layer_config(layer);
-    const size_t size = (size_t)f->channels * sizeof(double);
-    double *scale = malloc(size), *offset = malloc(size);
     convt_parameter rows[2];
-    convt_status status =
-        scale && offset ? convti_norm_factors(f->norm, weights, f->channels, scale, offset, err)
-                        : convti_no_memory(err, f->norm->name, 2 * size);
-    const int count = convt_layer_parameters(layer, rows);
-    const int64_t elements = status ? 0 : count_of(&rows[0]);
-    for (int64_t i = 0; i < elements; i++) {
+    double *factors;
+    convt_status status = convti_norm_factors(f->norm, weights, f->channels, &factors, err);
+    if (status) return status;
+    const double *scale = factors, *offset = factors + f->channels;
+    convt_layer_parameters(layer, rows);
+    for (int64_t i = 0; i < count_of(&rows[0]); i++) {
         const int64_t channel = filter_of(cfg, &rows[0], i) / f->inner % f->channels;
         put(&rows[0], i, get(&rows[0], i) * scale[channel]);
     }
-    for (int64_t i = 0; i < cfg->filters && count > 1 && !status; i++) {
+    for (int64_t i = 0; i < cfg->filters; i++) {
         const int64_t channel = i / f->inner % f->channels;
         put(&rows[1], i, get(&rows[1], i) * scale[channel] + offset[channel]);
     }
-    free(scale);
-    free(offset);
-    return status;
+    free(factors);
+    return CONVT_OK;
 }
 
 /* ---- loading --------------------------------------------------------------------------------- */
@@ -187,14 +184,10 @@ static convt_status check_folds(const convt_spec *spec, convt_error *err)
     const convti_storage *storage = spec->storage;
     convt_status status = CONVT_OK;
     for (int i = 0; i < storage->fold_count && !status; i++) {
-        const size_t size = (size_t)storage->folds[i].channels * sizeof(double);
-        double *scale = malloc(size), *offset = malloc(size);
-        status = scale && offset
-                     ? convti_norm_factors(storage->folds[i].norm, &spec->weights,
-                                           storage->folds[i].channels, scale, offset, err)
-                     : convti_no_memory(err, storage->folds[i].norm->name, 2 * size);
-        free(scale);
-        free(offset);
+        const convti_fold *f = &storage->folds[i];
+        double *factors;
+        status = convti_norm_factors(f->norm, &spec->weights, f->channels, &factors, err);
+        free(factors);
     }
     return status;
 }
@@ -208,6 +201,9 @@ convt_status convt_spec_load_weights(const convt_spec *spec, convt_model *model,
         return convti_fail(err, CONVT_INVALID_ARGUMENT, "inference", "must be set: %s",
                            spec->predicts_only);
     if (spec->weights.count == 0) return CONVT_OK;
+    if (convt_model_layer_count(model) != spec->count)
+        return convti_fail(err, CONVT_INVALID_ARGUMENT, "model", "has %d layers, the spec %d",
+                           convt_model_layer_count(model), spec->count);
     status = for_weights(spec, model, false, err);
     if (!status) status = check_folds(spec, err);
     if (!status) status = for_weights(spec, model, true, err);

@@ -545,7 +545,7 @@ convt_status convt_backward(convt_layer *layer, convt_const_view x, convt_const_
                             convt_const_view dy, convt_view dx)
 {
     const convt_const_view none = {0};
-    convt_status status = convt_backward_data(layer, x, none, y, dy, dx, (double)x.n);
+    convt_status status = convt_backward_data(layer, x, none, y, dy, dx, (double)y.n);
     return status == CONVT_OK ? convt_backward_weights(layer) : status;
 }
 

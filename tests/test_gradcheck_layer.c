@@ -169,6 +169,81 @@ static void every_loss_passes_behind_two_layers(void **state)
     must_be(&r, CONVT_GRADCHECK_PASSED, NULL, "every element of two layers");
 }
 
+/* ---- orders of the kernel, fixed layers, other shapes between layers ------------------------- */
+
+/* Every element, with the stored axes in the report, and penalties of the stored kernel. */
+static void every_kernel_order_passes(void **state)
+{
+    (void)state;
+    static const struct {
+        convt_kernel_order order;
+        convt_hw kernel, strides;
+        const char *axes;
+        int64_t dims[4];
+    } cases[] = {
+        {CONVT_KERNEL_CONV, {3, 2}, {2, 1}, "kh kw c f", {3, 2, 5, 6}},
+        {CONVT_KERNEL_DENSE, {1, 1}, {1, 1}, "c f", {5, 6}},
+        {CONVT_KERNEL_TRANSPOSED, {3, 2}, {1, 2}, "kh kw f c", {3, 2, 6, 5}},
+    };
+    static const convt_activation_kind kinds[] = {CONVT_LINEAR, CONVT_GELU, CONVT_SOFTMAX};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int k = 0; k < 6; k++) {
+            const convt_config cfg = {.input = {3, 4, 5},
+                                      .max_batch = 2,
+                                      .filters = 6,
+                                      .kernel_size = cases[i].kernel,
+                                      .strides = cases[i].strides,
+                                      .kernel_order = cases[i].order,
+                                      .data_format = k % 2 ? CONVT_CHANNELS_FIRST
+                                                           : CONVT_CHANNELS_LAST,
+                                      .activation = {kinds[k / 2]},
+                                      .kernel_regularizer = {CONVT_L2, .l2 = {true, 0.3}},
+                                      .kernel_constraint = {.kind = CONVT_UNIT_NORM}};
+            char axes[32] = "";
+            must_pass(&cfg, cases[i].axes);
+            const convt_gradcheck_report r = check(&cfg, 1, NULL, NULL);
+            for (int a = 0; a < r.rows[1].rank; a++) {
+                strcat(strcat(axes, a ? " " : ""), r.rows[1].axis[a]);
+                assert_int_equal(r.rows[1].dims[a], cases[i].dims[a]);
+            }
+            assert_string_equal(axes, cases[i].axes);
+        }
+}
+
+static void a_decoder_from_dense_to_conv_passes(void **state)
+{
+    (void)state;
+    for (int format = CONVT_CHANNELS_LAST; format <= CONVT_CHANNELS_FIRST; format++) {
+        convt_config layers[] = {{.input = {1, 1, 4},
+                                  .max_batch = 2,
+                                  .filters = 12,
+                                  .kernel_size = {1, 1},
+                                  .kernel_order = CONVT_KERNEL_DENSE,
+                                  .activation = {.kind = CONVT_TANH}},
+                                 {.input = {2, 2, 3},
+                                  .filters = 3,
+                                  .kernel_size = {2, 2},
+                                  .strides = {2, 2},
+                                  .fixed = true},
+                                 {.filters = 2,
+                                  .kernel_size = {3, 3},
+                                  .padding = CONVT_SAME,
+                                  .kernel_order = CONVT_KERNEL_CONV,
+                                  .activation = {.kind = CONVT_SIGMOID}}};
+        for (int i = 0; i < 3; i++) layers[i].data_format = (convt_data_format)format;
+        const convt_loss_config loss = {0};
+        const convt_gradcheck_options *const ways[] = {NULL, &fast, &single};
+        for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
+            for (int with_loss = 0; with_loss < 2; with_loss++) {
+                const convt_gradcheck_report r =
+                    check(layers, 3, with_loss ? &loss : NULL, ways[i]);
+                must_be(&r, CONVT_GRADCHECK_PASSED, NULL, "decoder");
+                assert_int_equal(r.count, 5);
+                assert_string_equal(r.rows[3].name, "conv2d_transpose_2/kernel");
+            }
+    }
+}
+
 /* ---- what is broken -------------------------------------------------------------------------- */
 
 static void cube(void *context, convt_dtype dtype, int64_t count, const void *z, void *y)
@@ -392,6 +467,7 @@ static convt_config draw(int64_t i)
     cfg.bias_regularizer.kind = cfg.no_bias ? CONVT_NO_REGULARIZER
                                             : (convt_regularizer_kind)(i / 6 % 3);
     cfg.activity_regularizer.kind = (convt_regularizer_kind)(i / 18 % 3);
+    if (cfg.fixed) cfg.kernel_regularizer.kind = cfg.bias_regularizer.kind = CONVT_NO_REGULARIZER;
     if (kind == CONVT_GLU && convt_output_shape(&cfg, &(convt_shape){0}, NULL))
         cfg.activation =
             (convt_activation){.kind = CONVT_LINEAR}; /* an odd axis cannot be halved */
@@ -437,6 +513,8 @@ int main(void)
         cmocka_unit_test(every_regularizer_passes),
         cmocka_unit_test(every_constraint_holds_after_a_step),
         cmocka_unit_test(every_loss_passes_behind_two_layers),
+        cmocka_unit_test(every_kernel_order_passes),
+        cmocka_unit_test(a_decoder_from_dense_to_conv_passes),
         cmocka_unit_test(a_wrong_callback_is_found),
         cmocka_unit_test(a_constraint_that_does_not_hold_is_found),
         cmocka_unit_test(a_loss_that_is_not_the_sum_of_its_terms_is_found),

@@ -242,15 +242,13 @@ static void layers_agree_on_dtype_and_format(void **state)
             "layers[1].data_format", "must be that of the layers before, channels_last");
     refused("[" LAYER("Dense", "\"units\": 1, \"dtype\": \"float64\"") ", " LAYER("ReLU", "") "]",
             "layers[1].dtype", "must be that of the layers before, float64");
-    model m = read_ok(
-        "[" LAYER("ReLU", "\"dtype\": \"float64\"") ", " LAYER("UpSampling2D",
-                                                               "\"data_format\": "
-                                                               "\"channels_first\", \"dtype\": "
-                                                               "\"float64\"") ", " LAYER("Flatten",
-                                                                                         "\"dtype\""
-                                                                                         ": "
-                                                                                         "\"float64"
-                                                                                         "\"") "]");
+    model m = read_ok("[" LAYER("ReLU", "\"dtype\": \"float64\"") ", " LAYER(
+        "UpSampling2D", "\"data_format\": "
+                        "\"channels_first\", \"dtype\": "
+                        "\"float64\"") ", " LAYER("Flatten", "\"dtype\""
+                                                             ": "
+                                                             "\"float64"
+                                                             "\"") "]");
     assert_true(m.items.channels_first);
     assert_int_equal(m.items.dtype, CONVT_FLOAT64);
     release(&m);
@@ -264,18 +262,22 @@ static void unnamed_layers_are_counted_by_class(void **state)
     static const char *const expected[] = {"dense",   "re_lu",       "dense_1",
                                            "mine",    "leaky_re_lu", "batch_normalization",
                                            "dense_2", "re_lu_1"};
-    model m =
-        read_ok("[" LAYER("Dense", "\"units\": 1") ", " LAYER("ReLU", "") ", " LAYER("Dense", "\"un"
-                                                                                              "its"
-                                                                                              "\": "
-                                                                                              "1") ", " LAYER(
-            "ReLU",
-            "\"name\": \"mine\"") ", " LAYER("LeakyReLU",
-                                             "") ", " LAYER("BatchNormalization",
-                                                            "") ", " LAYER("Dense",
-                                                                           "\"units\": 1") ","
-                                                                                           " " LAYER("ReLU",
-                                                                                                     "") "]");
+    model m = read_ok("[" LAYER("Dense", "\"units\": 1") ", " LAYER("ReLU", "") ", " LAYER(
+        "Dense",
+        "\"un"
+        "its"
+        "\": "
+        "1") ", " LAYER("ReLU",
+                        "\"name\": \"mine\"") ", " LAYER("LeakyReLU",
+                                                         "") ", " LAYER("BatchNormalization",
+                                                                        "") ", " LAYER("Dense",
+                                                                                       "\"units\": "
+                                                                                       "1") ","
+                                                                                            " " LAYER(
+                                                                                                "Re"
+                                                                                                "L"
+                                                                                                "U",
+                                                                                                "") "]");
     assert_int_equal(m.items.count, 8);
     for (int i = 0; i < 8; i++) {
         assert_string_equal(m.items.list[i].name, expected[i]);

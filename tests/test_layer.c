@@ -106,6 +106,51 @@ static void a_kernel_larger_than_memory_is_refused_with_its_size(void **state)
     assert_non_null(strstr(err.message, "1048576"));
 }
 
+static void kernel_orders_and_fixed_layers_are_refused_by_name(void **state)
+{
+    (void)state;
+    convt_error err;
+    convt_layer *layer;
+    assert_int_equal(CONVT_KERNEL_TRANSPOSED, 0); /* numbers are ABI */
+    assert_int_equal(CONVT_KERNEL_CONV, 1);
+    assert_int_equal(CONVT_KERNEL_DENSE, 2);
+    convt_config cfg = seed_config();
+    cfg.kernel_order = (convt_kernel_order)3;
+    assert_refused(convt_layer_create(&layer, &cfg, &err), &err, CONVT_INVALID_ARGUMENT,
+                   "kernel_order", "dense (2), got 3");
+    cfg.kernel_order = CONVT_KERNEL_DENSE;
+    cfg.kernel_size = (convt_hw){1, 2};
+    assert_refused(convt_layer_create(&layer, &cfg, &err), &err, CONVT_INVALID_ARGUMENT,
+                   "kernel_size", "kernel_order is dense (2), got 1, 2");
+    cfg.kernel_size = (convt_hw){1, 1};
+    cfg.kernel_constraint = (convt_constraint){.kind = CONVT_MAX_NORM, .axis = {1, {2}}};
+    assert_refused(convt_layer_create(&layer, &cfg, &err), &err, CONVT_INVALID_ARGUMENT,
+                   "kernel_constraint.axis", "rank 2, got 2");
+    cfg.kernel_constraint.axis.axis[0] = 1;
+    assert_int_equal(convt_layer_create(&layer, &cfg, &err), CONVT_OK);
+    convt_layer_destroy(layer);
+
+    void *const terms[] = {&cfg.kernel_regularizer.kind, &cfg.bias_regularizer.kind,
+                           &cfg.kernel_constraint.kind, &cfg.bias_constraint.kind};
+    static const char *const got[] = {"got 1, 0, 0, 0", "got 0, 1, 0, 0", "got 0, 0, 1, 0",
+                                      "got 0, 0, 0, 1"};
+    for (size_t i = 0; i < 4; i++) {
+        cfg.kernel_constraint = (convt_constraint){.kind = CONVT_NO_CONSTRAINT};
+        cfg.fixed = true;
+        *(int *)terms[i] = 1;
+        assert_refused(convt_layer_create(&layer, &cfg, &err), &err, CONVT_INVALID_ARGUMENT,
+                       "fixed", got[i]);
+        cfg.fixed = false;
+        assert_int_equal(convt_layer_create(&layer, &cfg, &err), CONVT_OK);
+        convt_layer_destroy(layer);
+        *(int *)terms[i] = 0;
+    }
+    cfg.kernel_order = CONVT_KERNEL_CONV;
+    cfg.kernel_initializer.kind = CONVT_IDENTITY;
+    assert_refused(convt_layer_create(&layer, &cfg, &err), &err, CONVT_INVALID_ARGUMENT,
+                   "kernel_initializer", "rank 4");
+}
+
 static void an_unknown_isa_is_refused_by_name(void **state)
 {
     (void)state;
@@ -154,6 +199,33 @@ static void inference_takes_less_and_refuses_backward(void **state)
     assert_refused(convt_backward(layer, none, none, none, CONVT_NONE), convt_layer_error(layer),
                    CONVT_INVALID_ARGUMENT, "inference", "inference");
     convt_layer_destroy(layer);
+}
+
+static int64_t up_to_alignment(int64_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
+/* What order and fixed add and spare, to the byte. */
+static void orders_take_one_more_dw_and_fixed_layers_no_gradient(void **state)
+{
+    (void)state;
+    convt_config cfg = {.input = {4, 5, 70}, .filters = 50, .kernel_size = {3, 2}, .threads = 1};
+    const int64_t w = up_to_alignment(INT64_C(4) * 3 * 2 * 70 * 50), b = up_to_alignment(4 * 50);
+    const int64_t plain = (int64_t)convt_layer_memory(&cfg, NULL);
+    cfg.kernel_order = CONVT_KERNEL_CONV;
+    assert_int_equal((int64_t)convt_layer_memory(&cfg, NULL) - plain, w);
+    cfg.fixed = true;
+    const int64_t fixed = (int64_t)convt_layer_memory(&cfg, NULL);
+    assert_true(fixed > 0 && fixed <= plain - w - b); /* less also what dw and db are summed in */
+    cfg.kernel_order = CONVT_KERNEL_TRANSPOSED;
+    assert_int_equal(convt_layer_memory(&cfg, NULL), fixed);
+    cfg.inference = true;
+    const int64_t least = (int64_t)convt_layer_memory(&cfg, NULL);
+    cfg.fixed = false;
+    assert_int_equal(convt_layer_memory(&cfg, NULL), least);
+    cfg.kernel_order = CONVT_KERNEL_CONV;
+    assert_int_equal(convt_layer_memory(&cfg, NULL), least);
 }
 
 static void a_failed_allocation_leaves_nothing(void **state)
@@ -263,6 +335,101 @@ static void written_parameters_reach_the_next_forward(void **state)
     convt_layer_destroy(layer);
 }
 
+/* The shape that a row shows is the stored one, and so is its rank. */
+static void rows_have_the_shape_of_their_order(void **state)
+{
+    (void)state;
+    static const struct {
+        convt_kernel_order order;
+        int64_t n, h, w, c;
+        int rank;
+    } rows_of[] = {{CONVT_KERNEL_TRANSPOSED, 1, 1, 5, 3, 4},
+                   {CONVT_KERNEL_CONV, 1, 1, 3, 5, 4},
+                   {CONVT_KERNEL_DENSE, 1, 1, 3, 5, 2}};
+    for (size_t i = 0; i < sizeof rows_of / sizeof *rows_of; i++) {
+        const convt_config cfg = {.input = {2, 2, 3},
+                                  .filters = 5,
+                                  .kernel_size = {1, 1},
+                                  .kernel_order = rows_of[i].order};
+        convt_layer *layer;
+        convt_parameter rows[2];
+        assert_int_equal(convt_layer_create(&layer, &cfg, NULL), CONVT_OK);
+        assert_int_equal(convt_layer_parameters(layer, rows), 2);
+        const convt_view v = rows[0].value, g = rows[0].gradient;
+        assert_true(v.n == rows_of[i].n && v.h == rows_of[i].h && v.w == rows_of[i].w &&
+                    v.c == rows_of[i].c);
+        assert_true(g.n == v.n && g.h == v.h && g.w == v.w && g.c == v.c);
+        assert_int_equal(rows[0].rank, rows_of[i].rank);
+        assert_int_equal(rows[1].rank, 1);
+        convt_layer_destroy(layer);
+    }
+    const convt_config cfg = {
+        .input = {1, 1, 3}, .filters = 5, .kernel_size = {4, 2}, .kernel_order = CONVT_KERNEL_CONV};
+    convt_layer *layer;
+    float wrong[4 * 2 * 5 * 3] = {0};
+    assert_int_equal(convt_layer_create(&layer, &cfg, NULL), CONVT_OK);
+    assert_refused(convt_layer_set_kernel(layer, convt_read(convt_f32(wrong, 4, 2, 5, 3))),
+                   convt_layer_error(layer), CONVT_INVALID_SHAPE, "kernel",
+                   "(4, 2, 5, 3), expected float32 (4, 2, 3, 5)");
+    convt_layer_destroy(layer);
+}
+
+static void fill_with_3(void *context, convt_view parameter)
+{
+    ++*(int *)context;
+    for (int64_t i = 0; i < values_count(convt_read(parameter)); i++) values_set(parameter, i, 3);
+}
+
+/* Constants come from initializers and set calls, are no parameters, and cost no gradient. */
+static void a_fixed_layer_has_values_but_no_parameters(void **state)
+{
+    (void)state;
+    int calls = 0;
+    const convt_initializer threes = {
+        .kind = CONVT_CUSTOM_INITIALIZER, .fill = fill_with_3, .context = &calls};
+    const convt_config cfg = {.input = {1, 1, 2},
+                              .filters = 1,
+                              .kernel_size = {1, 1},
+                              .kernel_order = CONVT_KERNEL_DENSE,
+                              .kernel_initializer = threes,
+                              .bias_initializer = threes,
+                              .activity_regularizer = {CONVT_L1, .l1 = {true, 0.5}},
+                              .fixed = true};
+    convt_layer *layer;
+    convt_parameter rows[2];
+    float x[2] = {1, 10}, y, dx[2], kernel[2] = {2, 5}, bias = -1, dy = 1;
+    const float *cx = x, *cy = &y, *cdy = &dy;
+    const convt_const_view in = convt_f32(cx, 1, 1, 1, 2), one = convt_f32(cdy, 1, 1, 1, 1);
+    double loss;
+    assert_int_equal(convt_layer_create(&layer, &cfg, NULL), CONVT_OK);
+    assert_int_equal(calls, 2);
+    assert_int_equal(convt_layer_parameters(layer, rows), 0);
+    assert_int_equal(convt_forward(layer, in, convt_f32(&y, 1, 1, 1, 1)), CONVT_OK);
+    assert_close((double)y, 36, 0, 0);
+    assert_int_equal(convt_layer_set_kernel(layer, convt_read(convt_f32(kernel, 1, 1, 2, 1))),
+                     CONVT_OK);
+    assert_int_equal(convt_layer_set_bias(layer, convt_read(convt_f32(&bias, 1, 1, 1, 1))),
+                     CONVT_OK);
+    assert_int_equal(convt_forward(layer, in, convt_f32(&y, 1, 1, 1, 1)), CONVT_OK);
+    assert_close((double)y, 51, 0, 0);
+    assert_int_equal(
+        convt_backward(layer, in, convt_f32(cy, 1, 1, 1, 1), one, convt_f32(dx, 1, 1, 1, 2)),
+        CONVT_OK);
+    assert_close((double)dx[0], 1.5 * 2, 0, 0);
+    assert_close((double)dx[1], 1.5 * 5, 0, 0);
+    assert_int_equal(convt_layer_loss(layer, convt_f32(cy, 1, 1, 1, 1), &loss), CONVT_OK);
+    assert_close(loss, 0.5 * 51, 0, 0);
+    assert_int_equal(convt_backward_weights(layer), CONVT_OK);
+    assert_close(convt_layer_weight_loss(layer), 0, 0, 0);
+    const float *none = NULL;
+    float *nowhere = NULL;
+    const convt_const_view empty = convt_f32(none, 0, 1, 1, 1);
+    assert_int_equal(convt_backward(layer, convt_f32(none, 0, 1, 1, 2), empty, empty,
+                                    convt_f32(nowhere, 0, 1, 1, 2)),
+                     CONVT_OK);
+    convt_layer_destroy(layer);
+}
+
 /* ---- reshape --------------------------------------------------------------------------------- */
 
 /* What a fresh layer of that shape with the same seed computes. */
@@ -301,9 +468,8 @@ static void check_shape(convt_layer *layer, const convt_config *cfg, int64_t n, 
     values_free(want), values_free(x), values_free(y), values_free(dx);
 }
 
-static void a_reshaped_layer_computes_what_a_fresh_one_does(void **state)
+static void check_reshapes(convt_kernel_order order, bool fixed)
 {
-    (void)state;
     failalloc accounts = {0};
     convt_layer *layer;
     convt_config cfg = {.input = {6, 7, 5},
@@ -313,6 +479,8 @@ static void a_reshaped_layer_computes_what_a_fresh_one_does(void **state)
                         .strides = {2, 1},
                         .padding = CONVT_SAME,
                         .activation = {CONVT_SIGMOID},
+                        .kernel_order = order,
+                        .fixed = fixed,
                         .seed = 4};
     cfg.allocator = failalloc_allocator(&accounts);
     assert_int_equal(convt_layer_create(&layer, &cfg, NULL), CONVT_OK);
@@ -326,6 +494,14 @@ static void a_reshaped_layer_computes_what_a_fresh_one_does(void **state)
     check_shape(layer, &cfg, 1, 1, 1);
     convt_layer_destroy(layer);
     assert_int_equal(accounts.live, 0);
+}
+
+static void a_reshaped_layer_computes_what_a_fresh_one_does(void **state)
+{
+    (void)state;
+    check_reshapes(CONVT_KERNEL_TRANSPOSED, false);
+    check_reshapes(CONVT_KERNEL_CONV, false);
+    check_reshapes(CONVT_KERNEL_CONV, true);
 }
 
 /* Explicit padding may leave fewer outputs than the stride: of its phases only some are packed. */
@@ -369,6 +545,37 @@ static void what_a_layer_explains_fits_where_it_is_written(void **state)
     convt_layer_destroy(layer);
 }
 
+static void a_layer_explains_where_its_kernel_is_not_keras_own(void **state)
+{
+    (void)state;
+    static const struct {
+        convt_kernel_order order;
+        bool fixed;
+        const char *part;
+    } cases[] = {{CONVT_KERNEL_TRANSPOSED, false, NULL},
+                 {CONVT_KERNEL_CONV, false, "\nkernel: stored as Conv2D's"},
+                 {CONVT_KERNEL_DENSE, false, "\nkernel: stored as Dense's"},
+                 {CONVT_KERNEL_TRANSPOSED, true, "\nkernel: fixed"},
+                 {CONVT_KERNEL_CONV, true, "turned by 180 degrees; fixed"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const convt_config cfg = {.input = {5, 4, 3},
+                                  .filters = 2,
+                                  .kernel_size = {1, 1},
+                                  .kernel_order = cases[i].order,
+                                  .fixed = cases[i].fixed};
+        convt_layer *layer;
+        char text[4096];
+        assert_int_equal(convt_layer_create(&layer, &cfg, NULL), CONVT_OK);
+        convt_layer_explain(layer, text, sizeof text);
+        if (cases[i].part)
+            assert_non_null(strstr(text, cases[i].part));
+        else
+            assert_null(strstr(text, "\nkernel: "));
+        assert_int_equal(strstr(text, "\ndw: ") == NULL, cases[i].fixed);
+        convt_layer_destroy(layer);
+    }
+}
+
 static void a_reshape_that_fails_changes_nothing(void **state)
 {
     (void)state;
@@ -393,17 +600,22 @@ int main(void)
         cmocka_unit_test(wrong_configs_are_refused_by_field_and_leave_nothing),
         cmocka_unit_test(a_refusal_names_the_value),
         cmocka_unit_test(a_kernel_larger_than_memory_is_refused_with_its_size),
+        cmocka_unit_test(kernel_orders_and_fixed_layers_are_refused_by_name),
         cmocka_unit_test(an_unknown_isa_is_refused_by_name),
         cmocka_unit_test(memory_is_known_before_and_taken_in_one_call),
         cmocka_unit_test(inference_takes_less_and_refuses_backward),
+        cmocka_unit_test(orders_take_one_more_dw_and_fixed_layers_no_gradient),
         cmocka_unit_test(a_failed_allocation_leaves_nothing),
         cmocka_unit_test(views_of_the_wrong_shape_or_type_are_refused),
         cmocka_unit_test(parameters_are_rows_over_the_layers_memory),
         cmocka_unit_test(written_parameters_reach_the_next_forward),
+        cmocka_unit_test(rows_have_the_shape_of_their_order),
+        cmocka_unit_test(a_fixed_layer_has_values_but_no_parameters),
         cmocka_unit_test(a_reshaped_layer_computes_what_a_fresh_one_does),
         cmocka_unit_test(a_reshape_to_other_phases_packs_anew),
         cmocka_unit_test(a_reshape_that_fails_changes_nothing),
         cmocka_unit_test(what_a_layer_explains_fits_where_it_is_written),
+        cmocka_unit_test(a_layer_explains_where_its_kernel_is_not_keras_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

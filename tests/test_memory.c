@@ -1,7 +1,8 @@
 /*
  * How much memory things take, over shapes as they occur and random ones: what convt.h and train.h promise.
  *
- *     layer     parameters and gradients + packed weights + z of a batch + 2 MiB a thread
+ *     layer     parameters and gradients + packed weights + z of a batch + 2 MiB a thread,
+ *               one more dw where the kernel is stored in another order; no gradients where fixed
  *     trainer   buffers of a leaf + (log2(leaves) + 1) copies of the parameters
  */
 #include <stdio.h>
@@ -35,7 +36,8 @@ static double layer_bound(const convt_config *c)
     linear.activation.kind = CONVT_LINEAR; /* whose y has the shape of z */
     assert_int_equal(convt_output_shape(&linear, &z, NULL), CONVT_OK);
     const double outputs = (double)(c->max_batch * z.h * z.w) * (double)z.c;
-    return real * (2 * w + 4 * up(c->filters) + packed + outputs) +
+    const double tensors = c->fixed ? 1 : c->kernel_order != CONVT_KERNEL_TRANSPOSED ? 3 : 2;
+    return real * (tensors * w + 4 * up(c->filters) + packed + outputs) +
            (double)c->threads * THREAD_BYTES;
 }
 
@@ -57,6 +59,8 @@ static void check_variants(convt_config c, const char *isa)
         c.dtype = k & 1 ? CONVT_FLOAT64 : CONVT_FLOAT32;
         c.data_format = k & 2 ? CONVT_CHANNELS_FIRST : CONVT_CHANNELS_LAST;
         c.activation.kind = activation[k / 4];
+        c.kernel_order = k % 3 == 1 ? CONVT_KERNEL_CONV : CONVT_KERNEL_TRANSPOSED;
+        c.fixed = k % 5 == 4;
         for (int threads = 1; threads <= 4; threads += 3) {
             c.threads = threads;
             check_layer(&c, isa);

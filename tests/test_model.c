@@ -290,6 +290,239 @@ static void x_may_be_left_out_where_dx_alone_is_wanted(void **state)
     }
 }
 
+/* ---- other shapes between layers, and fixed layers ------------------------------------------- */
+
+/* A decoder as Keras has them: Dense, Reshape, a fixed layer that doubles every pixel, Conv2D. */
+enum { CODE = 5, MIDDLE_H = 2, MIDDLE_W = 3, MIDDLE_C = 4, CODES_SIZE = N * CODE, CHAIN = 3 };
+
+static void ones(void *context, convt_view parameter)
+{
+    (void)context;
+    for (int64_t i = 0; i < values_count(convt_read(parameter)); i++) values_set(parameter, i, 1);
+}
+
+static void configure_chain(convt_config layers[CHAIN], convt_data_format format)
+{
+    const convt_initializer random = {.kind = CONVT_RANDOM_NORMAL, .stddev = CONVT_SET(0.3)};
+    const convt_config configs[CHAIN] = {
+        {.input = {1, 1, CODE},
+         .max_batch = N,
+         .filters = MIDDLE_H * MIDDLE_W * MIDDLE_C,
+         .kernel_size = {1, 1},
+         .kernel_order = CONVT_KERNEL_DENSE,
+         .activation = {CONVT_TANH},
+         .bias_initializer = random,
+         .kernel_regularizer = {.kind = CONVT_L2},
+         .seed = 5},
+        {.input = {MIDDLE_H, MIDDLE_W, MIDDLE_C},
+         .filters = MIDDLE_C,
+         .kernel_size = {2, 2},
+         .strides = {2, 2},
+         .no_bias = true,
+         .kernel_initializer = {.kind = CONVT_CUSTOM_INITIALIZER, .fill = ones},
+         .fixed = true},
+        {.filters = 2,
+         .kernel_size = {3, 2},
+         .padding = CONVT_SAME,
+         .kernel_order = CONVT_KERNEL_CONV,
+         .bias_initializer = random,
+         .activation = {CONVT_SIGMOID}},
+    };
+    memcpy(layers, configs, sizeof configs);
+    for (int i = 0; i < CHAIN; i++) {
+        layers[i].dtype = CONVT_FLOAT64;
+        layers[i].data_format = format;
+    }
+}
+
+/* The chain layer by layer, with the same numbers in views of other shapes. */
+static void run_chain_by_hand(const convt_config layers[CHAIN], const double *x, const double *dy,
+                              double *y[CHAIN], double *dx[CHAIN])
+{
+    convt_shape in[CHAIN], out[CHAIN];
+    convt_layer *layer[CHAIN];
+    convt_model *model = create(layers, CHAIN); /* which knows seeds and shapes */
+    for (int i = 0; i < CHAIN; i++) {
+        convt_config cfg = *convt_layer_config(convt_model_layer(model, i));
+        cfg.allocator = (convt_allocator){0};
+        assert_int_equal(convt_layer_create(&layer[i], &cfg, NULL), CONVT_OK);
+        in[i] = cfg.input;
+        out[i] = convt_layer_output(layer[i]);
+        y[i] = numbers(N * out[i].h * out[i].w * out[i].c);
+        dx[i] = numbers(N * in[i].h * in[i].w * in[i].c);
+        const double *from = i ? y[i - 1] : x;
+        assert_int_equal(convt_forward(layer[i], convt_f64(from, N, in[i].h, in[i].w, in[i].c),
+                                       convt_f64(y[i], N, out[i].h, out[i].w, out[i].c)),
+                         CONVT_OK);
+    }
+    for (int i = CHAIN - 1; i >= 0; i--) {
+        const double *from = i ? y[i - 1] : x, *own = y[i];
+        const double *above = i == CHAIN - 1 ? dy : dx[i + 1];
+        assert_int_equal(convt_backward(layer[i], convt_f64(from, N, in[i].h, in[i].w, in[i].c),
+                                        convt_f64(own, N, out[i].h, out[i].w, out[i].c),
+                                        convt_f64(above, N, out[i].h, out[i].w, out[i].c),
+                                        convt_f64(dx[i], N, in[i].h, in[i].w, in[i].c)),
+                         CONVT_OK);
+    }
+    for (int i = 0; i < CHAIN; i++) convt_layer_destroy(layer[i]);
+    convt_model_destroy(model);
+}
+
+static void outputs_are_taken_in_the_shape_that_the_next_layer_names(void **state)
+{
+    (void)state;
+    for (int format = CONVT_CHANNELS_LAST; format <= CONVT_CHANNELS_FIRST; format++) {
+        convt_config layers[CHAIN];
+        configure_chain(layers, (convt_data_format)format);
+        convt_model *model = create(layers, CHAIN);
+        const convt_shape last = convt_layer_output(convt_model_layer(model, CHAIN - 1));
+        assert_true(last.h == 2 * MIDDLE_H && last.w == 2 * MIDDLE_W && last.c == 2);
+        const int64_t outputs = N * last.h * last.w * last.c;
+        double x[CODES_SIZE], own_dx[CODES_SIZE], *dy = numbers(outputs), *y[CHAIN], *dx[CHAIN];
+        const double *cx = x, *cdy = dy;
+        const convt_const_view in = convt_f64(cx, N, 1, 1, CODE),
+                               top = convt_f64(cdy, N, last.h, last.w, last.c);
+        draw(1, CODES_SIZE, x);
+        draw(2, outputs, dy);
+        run_chain_by_hand(layers, x, dy, y, dx);
+        assert_int_equal(convt_model_forward(model, in), CONVT_OK);
+        assert_same_bits(convt_model_output(model).data, y[CHAIN - 1],
+                         (size_t)outputs * sizeof(double));
+        assert_int_equal(convt_model_backward(model, in, top, convt_f64(own_dx, N, 1, 1, CODE)),
+                         CONVT_OK);
+        assert_same_bits(own_dx, dx[0], sizeof own_dx);
+
+        layers[0].inference = true;
+        convt_model *forward = create(layers, CHAIN);
+        assert_int_equal(convt_model_forward(forward, in), CONVT_OK);
+        assert_same_bits(convt_model_output(forward).data, y[CHAIN - 1],
+                         (size_t)outputs * sizeof(double));
+        convt_model_destroy(forward);
+        convt_model_destroy(model);
+        for (int i = 0; i < CHAIN; i++) free(y[i]), free(dx[i]);
+        free(dy);
+    }
+}
+
+/* What lies where, by hand: unit i of a Dense is element i of the image in memory. */
+static void a_reshape_moves_no_element(void **state)
+{
+    (void)state;
+    for (int format = CONVT_CHANNELS_LAST; format <= CONVT_CHANNELS_FIRST; format++) {
+        const convt_config layers[] = {{.input = {1, 1, 24},
+                                        .filters = 24,
+                                        .kernel_size = {1, 1},
+                                        .kernel_order = CONVT_KERNEL_DENSE,
+                                        .kernel_initializer = {.kind = CONVT_IDENTITY},
+                                        .data_format = (convt_data_format)format},
+                                       {.input = {2, 3, 4},
+                                        .filters = 4,
+                                        .kernel_size = {1, 1},
+                                        .kernel_order = CONVT_KERNEL_DENSE,
+                                        .kernel_initializer = {.kind = CONVT_IDENTITY},
+                                        .data_format = (convt_data_format)format}};
+        convt_model *model = create(layers, 2);
+        float x[24];
+        const float *cx = x;
+        for (int i = 0; i < 24; i++) x[i] = (float)i;
+        assert_int_equal(convt_model_forward(model, convt_f32(cx, 1, 1, 1, 24)), CONVT_OK);
+        const convt_const_view y = convt_model_output(model);
+        assert_true(y.h == 2 && y.w == 3 && y.c == 4);
+        assert_same_bits(y.data, x, sizeof x);
+        convt_model_destroy(model);
+    }
+}
+
+static void other_counts_of_elements_are_refused_with_both_shapes(void **state)
+{
+    (void)state;
+    static const convt_shape wrong[] = {
+        {2, 3, 5}, {0, 0, 24}, {-2, -3, 4}, {INT64_MAX, 2, 12}, {1, 1, 23}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        convt_config layers[CHAIN];
+        convt_model *model;
+        convt_error err;
+        char got[96];
+        configure_chain(layers, CONVT_CHANNELS_LAST);
+        layers[1].input = wrong[i];
+        snprintf(got, sizeof got,
+                 "(1, 1, 24), which the layer before gives, got (%lld, %lld, %lld)",
+                 (long long)wrong[i].h, (long long)wrong[i].w, (long long)wrong[i].c);
+        assert_refused(convt_model_create(&model, layers, CHAIN, &err), &err,
+                       CONVT_INVALID_ARGUMENT, "layers[1].input", got);
+        assert_int_equal(convt_model_memory(layers, CHAIN, NULL), 0);
+    }
+}
+
+/* A fixed layer has no rows, and the ones on either side learn through it. */
+static void a_model_trains_around_a_fixed_layer(void **state)
+{
+    (void)state;
+    enum { SAMPLES = 7 };
+    convt_config layers[CHAIN];
+    configure_chain(layers, CONVT_CHANNELS_LAST);
+    convt_model *model = create(layers, CHAIN);
+    convt_parameter rows[2 * CHAIN];
+    const int count = convt_model_parameters(model, rows);
+    assert_int_equal(count, 4);
+    assert_string_equal(rows[0].owner, "conv2d_transpose");
+    assert_string_equal(rows[2].owner, "conv2d_transpose_2");
+    convt_sgd *sgd;
+    convt_trainer *trainer;
+    convt_error err;
+    const convt_sgd_config rule = {.learning_rate = CONVT_SET(0.5), .momentum = 0.5};
+    assert_int_equal(convt_sgd_create(&sgd, &rule, rows, count, &err), CONVT_OK);
+    convt_view x = values_new(CONVT_FLOAT64, SAMPLES, 1, 1, CODE),
+               y = values_new(CONVT_FLOAT64, SAMPLES, 2 * MIDDLE_H, 2 * MIDDLE_W, 2);
+    values_random(x, 1, -1, 1);
+    values_random(y, 2, 0.2, 0.8);
+    convt_arrays arrays = {convt_read(x), convt_read(y)};
+    const convt_trainer_config cfg = {
+        .model = model,
+        .sgd = sgd,
+        .batch_size = N,
+        .epochs = 60,
+        .data = {.count = SAMPLES, .gather = convt_arrays_gather, .context = &arrays}};
+    if (convt_trainer_create(&trainer, &cfg, &err)) fail_msg("%s: %s", err.field, err.message);
+    convt_loss_value before, after;
+    assert_int_equal(convt_evaluate(trainer, 0, SAMPLES, &before), CONVT_OK);
+    assert_int_equal(convt_fit(trainer), CONVT_OK);
+    assert_int_equal(convt_evaluate(trainer, 0, SAMPLES, &after), CONVT_OK);
+    assert_true(after.mse < 0.7 * before.mse);
+    convt_state list[32];
+    const int states = convt_trainer_state(trainer, list, 32);
+    for (int i = 0; i < states; i++) assert_null(strstr(list[i].name, "conv2d_transpose_1/"));
+    convt_trainer_destroy(trainer);
+    convt_sgd_destroy(sgd);
+    convt_model_destroy(model);
+    values_free(x), values_free(y);
+}
+
+/* Nothing to learn at all: every call does its part, and nothing else. */
+static void a_model_of_fixed_layers_has_no_parameters(void **state)
+{
+    (void)state;
+    const convt_config layer = {
+        .input = {2, 2, 3}, .max_batch = 2, .filters = 2, .kernel_size = {2, 2}, .fixed = true};
+    convt_model *model = create(&layer, 1);
+    convt_parameter rows[2];
+    convt_sgd *sgd;
+    assert_int_equal(convt_model_parameters(model, rows), 0);
+    assert_int_equal(convt_sgd_create(&sgd, &(convt_sgd_config){.momentum = 0.5}, rows, 0, NULL),
+                     CONVT_OK);
+    convt_view x = values_new(CONVT_FLOAT32, 2, 2, 2, 3);
+    values_random(x, 1, -1, 1);
+    assert_int_equal(convt_model_forward(model, convt_read(x)), CONVT_OK);
+    assert_int_equal(
+        convt_model_backward(model, convt_read(x), convt_model_output(model), CONVT_NONE),
+        CONVT_OK);
+    assert_close(convt_model_weight_loss(model), 0, 0, 0);
+    convt_sgd_step(sgd);
+    convt_sgd_destroy(sgd);
+    convt_model_destroy(model);
+    values_free(x);
+}
+
 /* ---- inference ------------------------------------------------------------------------------- */
 
 static void inference_gives_the_same_bits_in_less_memory(void **state)
@@ -512,6 +745,11 @@ int main(void)
         cmocka_unit_test(gradients_are_those_of_output_and_regularization),
         cmocka_unit_test(the_divisor_is_that_of_the_whole_batch),
         cmocka_unit_test(x_may_be_left_out_where_dx_alone_is_wanted),
+        cmocka_unit_test(outputs_are_taken_in_the_shape_that_the_next_layer_names),
+        cmocka_unit_test(a_reshape_moves_no_element),
+        cmocka_unit_test(other_counts_of_elements_are_refused_with_both_shapes),
+        cmocka_unit_test(a_model_trains_around_a_fixed_layer),
+        cmocka_unit_test(a_model_of_fixed_layers_has_no_parameters),
         cmocka_unit_test(inference_gives_the_same_bits_in_less_memory),
         cmocka_unit_test(bits_do_not_depend_on_threads),
         cmocka_unit_test(unnamed_layers_are_named_and_seeded),

@@ -243,7 +243,8 @@ static void files_that_hold_no_model_are_refused(void **state)
     convt_array array = {
         .name = "x", .element = CONVT_ELEMENT_F32, .rank = 1, .shape = {2}, .data = data};
     check_refused(scratch("model.npz"), CONVT_FILE_FAILED, "model.npz", "No such file");
-    check_refused(scratch_write("model.json", "", 0), CONVT_BAD_FORMAT, "model.json", "is no JSON");
+    check_refused(scratch_write("model.json", "", 0), CONVT_BAD_FORMAT, "model.json",
+                  "is no model: neither JSON");
     check_refused(scratch_write("model.json", "{}\0{}", 5), CONVT_BAD_FORMAT, "model.json",
                   "zero byte");
     check_refused(scratch_write("model.json", "[{\"filters\": 1, \"kernel_size\": 0}]", 34),

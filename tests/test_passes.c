@@ -68,29 +68,52 @@ static double tolerance(convt_dtype dtype, double terms)
     return 4 * (dtype == CONVT_FLOAT64 ? DBL_EPSILON : (double)FLT_EPSILON) * (terms + 2);
 }
 
+/* Kernel and bias as the oracle takes them; bias NULL where there is none. A fixed layer has no rows:
+ * it draws what a layer with parameters draws of the same seed. */
+static void values_of(const struct bench *b, double **w, double **bias)
+{
+    convt_config cfg = b->cfg;
+    convt_parameter rows[2];
+    convt_layer *twin;
+    cfg.fixed = false;
+    assert_int_equal(convt_layer_create(&twin, &cfg, NULL), CONVT_OK);
+    const int count = b->count > 0 ? b->count : convt_layer_parameters(twin, rows);
+    if (b->count > 0) memcpy(rows, b->rows, sizeof rows);
+    double *stored = values_doubles(convt_read(rows[0].value));
+    *w = malloc((size_t)values_count(convt_read(rows[0].value)) * sizeof **w);
+    naive_kernel(&cfg, stored, *w);
+    *bias = count > 1 ? values_doubles(convt_read(rows[1].value)) : NULL;
+    free(stored);
+    convt_layer_destroy(twin);
+}
+
 static void check_against_oracle(struct bench *b)
 {
     naive_problem p = naive_of_config(&b->cfg, b->n);
     int64_t outputs = values_count(convt_read(b->y)), inputs = values_count(convt_read(b->x));
-    int64_t weights = values_count(convt_read(b->rows[0].value)), taps = p.h.kernel * p.w.kernel;
+    int64_t taps = p.h.kernel * p.w.kernel, weights = taps * p.filters * p.channels;
     double *x = values_doubles(convt_read(b->x)), *dy = values_doubles(convt_read(b->dy));
-    double *w = values_doubles(convt_read(b->rows[0].value));
-    double *bias = b->count > 1 ? values_doubles(convt_read(b->rows[1].value)) : NULL;
+    double *w, *bias;
+    values_of(b, &w, &bias);
     double *y = calloc((size_t)outputs + 1, sizeof *y),
            *dx = calloc((size_t)inputs + 1, sizeof *dx);
-    double *dw = calloc((size_t)weights, sizeof *dw), *db = calloc((size_t)p.filters, sizeof *db);
+    double *dw = calloc((size_t)weights, sizeof *dw), *db = calloc((size_t)p.filters, sizeof *db),
+           *stored_dw = calloc((size_t)weights, sizeof *dw);
     naive_forward(&p, x, w, bias, y);
     naive_backward(&p, x, w, dy, dx, dw, db);
+    stored_kernel(&b->cfg, dw, stored_dw);
 
     int64_t pixels = outputs / p.filters;
     assert_all_close(convt_read(b->y), y, 0, tolerance(b->cfg.dtype, (double)(taps * p.channels)));
     assert_all_close(convt_read(b->dx), dx, 0, tolerance(b->cfg.dtype, (double)(taps * p.filters)));
-    assert_all_close(convt_read(b->rows[0].gradient), dw, 0,
-                     tolerance(b->cfg.dtype, (double)pixels));
-    if (bias)
+    if (b->count > 0)
+        assert_all_close(convt_read(b->rows[0].gradient), stored_dw, 0,
+                         tolerance(b->cfg.dtype, (double)pixels));
+    if (b->count > 1)
         assert_all_close(convt_read(b->rows[1].gradient), db, 0,
                          tolerance(b->cfg.dtype, (double)pixels));
     free(x), free(dy), free(w), free(bias), free(y), free(dx), free(dw), free(db);
+    free(stored_dw);
 }
 
 static void check_random_configs(const char *isa, void *context)
@@ -458,6 +481,137 @@ static void bits_do_not_depend_on_capacity_or_history(void **state)
     }
 }
 
+/* ---- orders of the kernel -------------------------------------------------------------------- */
+
+/* Kernels that fill no block of those in which dw is turned, one, and some with a rest. */
+static const convt_config matrices[] = {
+    {.input = {1, 1, 130}, .filters = 200, .kernel_size = {1, 1}},
+    {.input = {1, 1, 1}, .filters = 300, .kernel_size = {1, 1}},
+    {.input = {1, 1, 301}, .filters = 1, .kernel_size = {1, 1}},
+    {.input = {1, 1, 3}, .filters = 150, .kernel_size = {1, 1}},
+    {.input = {1, 1, 64}, .filters = 64, .kernel_size = {1, 1}},
+    {.input = {3, 2, 65}, .filters = 129, .kernel_size = {3, 2}, .padding = CONVT_SAME},
+};
+
+static void put_kernel(const struct bench *from, const struct bench *to)
+{
+    const convt_view v = to->rows[0].value;
+    double *given = values_doubles(convt_read(from->rows[0].value)),
+           *w = malloc((size_t)values_count(convt_read(v)) * sizeof *w);
+    convt_view stored = values_new(v.dtype, v.n, v.h, v.w, v.c);
+    naive_kernel(&from->cfg, given, w);
+    stored_kernel(&to->cfg, w, given);
+    values_from(stored, given);
+    assert_int_equal(convt_layer_set_kernel(to->layer, convt_read(stored)), CONVT_OK);
+    values_free(stored);
+    free(given), free(w);
+}
+
+/* Another order is another place of the same numbers: not a bit may tell, but in dw its place. */
+static void check_order(const convt_config *cfg, convt_kernel_order order, int threads, int64_t n)
+{
+    convt_config other = *cfg;
+    other.kernel_order = order;
+    other.threads = threads;
+    struct bench plain = set_up(cfg, n, 5), turned = set_up(&other, n, 5);
+    turned.layer->region_flops = 0;
+    put_kernel(&plain, &turned);
+    memset(turned.rows[0].gradient.data, 0x7f, bytes(turned.rows[0].gradient));
+    run(&plain);
+    run(&turned);
+    assert_same_bits(turned.y.data, plain.y.data, bytes(plain.y));
+    assert_same_bits(turned.dx.data, plain.dx.data, bytes(plain.dx));
+    assert_same_bits(turned.rows[1].gradient.data, plain.rows[1].gradient.data,
+                     bytes(plain.rows[1].gradient));
+    double *dw = values_doubles(convt_read(plain.rows[0].gradient)),
+           *stored = values_doubles(convt_read(plain.rows[0].gradient));
+    stored_kernel(&other, dw, stored);
+    assert_all_close(convt_read(turned.rows[0].gradient), stored, 0, 0);
+    free(dw), free(stored);
+    tear_down(&plain);
+    tear_down(&turned);
+}
+
+static void check_orders_of(const convt_config list[], size_t count, int64_t n)
+{
+    for (size_t i = 0; i < count; i++)
+        for (int d = 0; d < 4; d++) {
+            convt_config cfg = list[i];
+            cfg.dtype = d % 2 ? CONVT_FLOAT64 : CONVT_FLOAT32;
+            cfg.data_format = d / 2 ? CONVT_CHANNELS_FIRST : CONVT_CHANNELS_LAST;
+            check_order(&cfg, CONVT_KERNEL_CONV, 1 + (int)i % 3, n);
+            if (cfg.kernel_size.h == 1 && cfg.kernel_size.w == 1)
+                check_order(&cfg, CONVT_KERNEL_DENSE, 3, n);
+        }
+}
+
+static void check_orders(const char *isa, void *context)
+{
+    (void)isa;
+    (void)context;
+    check_orders_of(matrices, sizeof matrices / sizeof *matrices, 9);
+    check_orders_of(few, sizeof few / sizeof *few, 2);
+    check_orders_of(large, sizeof large / sizeof *large, 2);
+}
+
+static void the_order_of_the_kernel_changes_no_bit(void **state)
+{
+    (void)state;
+    for_each_isa(check_orders, NULL);
+}
+
+/* ---- fixed layers ---------------------------------------------------------------------------- */
+
+static void check_fixed(const convt_config *cfg, int64_t n, uint64_t seed)
+{
+    const convt_const_view none = convt_read(CONVT_NONE);
+    convt_config constant = *cfg, moving = *cfg;
+    constant.fixed = true;
+    moving.fixed = false;
+    struct bench want = set_up(&moving, n, seed), b = set_up(&constant, n, seed);
+    const bool needs_z = convti_activation_needs_z(&cfg->activation);
+    assert_int_equal(b.count, 0);
+    run(&want);
+    run(&b);
+    assert_same_bits(b.y.data, want.y.data, bytes(b.y));
+    assert_same_bits(b.dx.data, want.dx.data, bytes(b.dx));
+    memset(b.dx.data, 0x7f, bytes(b.dx));
+    for (int given = 0; given < 2; given++) { /* without x, and without x and dx */
+        const convt_status status = convt_backward(b.layer, none, convt_read(b.y), convt_read(b.dy),
+                                                   given ? CONVT_NONE : b.dx);
+        if (needs_z)
+            assert_refused(status, convt_layer_error(b.layer), CONVT_INVALID_SHAPE, "x",
+                           "expected");
+        else
+            assert_int_equal(status, CONVT_OK);
+    }
+    if (!needs_z) assert_same_bits(b.dx.data, want.dx.data, bytes(b.dx));
+    assert_int_equal(
+        convt_backward(b.layer, convt_read(b.x), convt_read(b.y), convt_read(b.dy), CONVT_NONE),
+        CONVT_OK);
+    tear_down(&want);
+    tear_down(&b);
+}
+
+static void check_fixed_layers(const char *isa, void *context)
+{
+    (void)isa;
+    (void)context;
+    int kind;
+    for (int k = 0; convti_name_at(CONVTI_ACTIVATIONS, k, &kind); k++)
+        for (uint64_t seed = 0; seed < 4; seed++) {
+            convt_config cfg = activated(random_config(5000 + 4 * (uint64_t)k + seed), kind);
+            cfg.activity_regularizer.kind = seed % 2 ? CONVT_L1 : CONVT_NO_REGULARIZER;
+            check_fixed(&cfg, 1 + k % 3, seed);
+        }
+}
+
+static void a_fixed_layer_makes_dx_alone(void **state)
+{
+    (void)state;
+    for_each_isa(check_fixed_layers, NULL);
+}
+
 /* ---- the adjoint identity: without bias and activation, sum y*dy = sum x*dx = sum w*dw ------- */
 
 static double inner(convt_view a, convt_view b)
@@ -475,6 +629,7 @@ static void check_adjoint(const char *isa, void *context)
     for (uint64_t seed = 0; seed < 60; seed++) {
         convt_config cfg = random_config(3000 + seed);
         cfg.no_bias = true;
+        cfg.fixed = false;
         cfg.dtype = CONVT_FLOAT64;
         struct bench b = set_up(&cfg, 2, seed);
         run(&b);
@@ -690,6 +845,8 @@ int main(void)
         cmocka_unit_test(bits_do_not_depend_on_threads),
         cmocka_unit_test(bits_of_a_sample_do_not_depend_on_its_batch),
         cmocka_unit_test(bits_do_not_depend_on_capacity_or_history),
+        cmocka_unit_test(the_order_of_the_kernel_changes_no_bit),
+        cmocka_unit_test(a_fixed_layer_makes_dx_alone),
         cmocka_unit_test(passes_are_adjoint),
         cmocka_unit_test(an_empty_batch_gives_empty_outputs_and_zero_gradients),
         cmocka_unit_test(positions_without_taps_hold_the_activated_bias),

@@ -91,8 +91,9 @@ void FN(convti_pack_backward)(struct team *team, const struct convt_layer *l)
     convti_wait(team);
 }
 
-/* Filters and channels of an item: rows of whole cache lines, on few enough pages. */
-enum { TURN_FILTERS = 64, TURN_CHANNELS = 64 };
+/* Filters and channels of an item: it writes rows of several cache lines, but not so many rows that
+ * those which share a set of the cache, a power of two apart, drive one another out. */
+enum { TURN_FILTERS = 128, TURN_CHANNELS = 32 };
 
 void FN(convti_turn_dw)(struct team *team, const struct convt_layer *l)
 {

@@ -47,6 +47,40 @@ naive_problem naive_of_config(const convt_config *c, int64_t n)
     return p;
 }
 
+/* As convt.h has it, word for word. */
+static int64_t stored_at(const convt_config *cfg, int64_t th, int64_t tw, int64_t f, int64_t c)
+{
+    const int64_t kh = cfg->kernel_size.h, kw = cfg->kernel_size.w, in = cfg->input.c;
+    switch (cfg->kernel_order) {
+    case CONVT_KERNEL_TRANSPOSED: break;
+    case CONVT_KERNEL_CONV: return (((kh - 1 - th) * kw + kw - 1 - tw) * in + c) * cfg->filters + f;
+    case CONVT_KERNEL_DENSE: return c * cfg->filters + f;
+    }
+    return ((th * kw + tw) * cfg->filters + f) * in + c;
+}
+
+static void permute(const convt_config *cfg, const double *from, double *to, bool into_stored)
+{
+    int64_t at = 0;
+    for (int64_t th = 0; th < cfg->kernel_size.h; th++)
+        for (int64_t tw = 0; tw < cfg->kernel_size.w; tw++)
+            for (int64_t f = 0; f < cfg->filters; f++)
+                for (int64_t c = 0; c < cfg->input.c; c++, at++) {
+                    const int64_t stored = stored_at(cfg, th, tw, f, c);
+                    to[into_stored ? stored : at] = from[into_stored ? at : stored];
+                }
+}
+
+void naive_kernel(const convt_config *cfg, const double *stored, double *w)
+{
+    permute(cfg, stored, w, false);
+}
+
+void stored_kernel(const convt_config *cfg, const double *w, double *stored)
+{
+    permute(cfg, w, stored, true);
+}
+
 static int64_t larger(int64_t a, int64_t b)
 {
     return a > b ? a : b;
@@ -87,6 +121,12 @@ static convt_config draw_config(uint64_t *state)
     c.dtype = pick(state, 0, 1) ? CONVT_FLOAT64 : CONVT_FLOAT32;
     c.no_bias = pick(state, 0, 4) == 0;
     c.seed = values_next(state);
+    if (pick(state, 0, 2) == 0) c.kernel_order = CONVT_KERNEL_CONV;
+    if (pick(state, 0, 7) == 0) {
+        c.kernel_order = CONVT_KERNEL_DENSE;
+        c.kernel_size = (convt_hw){1, 1};
+    }
+    c.fixed = pick(state, 0, 7) == 0;
     return c;
 }
 
@@ -111,7 +151,7 @@ convt_config random_wrong_config(uint64_t seed, const char **field)
     c.explicit_padding.set = c.strides_with_dilation = false;
     if (c.dilation_rate.h > 1 || c.dilation_rate.w > 1) c.strides = (convt_hw){1, 1};
     c.output_padding.set = false;
-    switch (pick(&state, 0, 11)) {
+    switch (pick(&state, 0, 14)) {
     case 0:
         c.filters = -pick(&state, 0, 3);
         *field = "filters";
@@ -159,6 +199,21 @@ convt_config random_wrong_config(uint64_t seed, const char **field)
         c.explicit_padding = CONVT_SET_SIDES(0, 0, 0, 0);
         *field = "explicit_padding";
         break;
+    case 11:
+        c.kernel_order = (convt_kernel_order)(pick(&state, 0, 1) ? 3 : -1);
+        *field = "kernel_order";
+        break;
+    case 12:
+        c.kernel_order = CONVT_KERNEL_DENSE;
+        c.kernel_size = (convt_hw){1, pick(&state, 2, 3)};
+        *field = "kernel_size";
+        break;
+    case 13:
+        c.fixed = true;
+        *(pick(&state, 0, 1) ? &c.kernel_regularizer : &c.bias_regularizer) =
+            (convt_regularizer){.kind = CONVT_L2};
+        *field = "fixed";
+        break;
     default:
         c.strides = c.dilation_rate = (convt_hw){2, 2};
         c.output_padding.set = false;
@@ -187,7 +242,7 @@ const char *config_text(const convt_config *c, char *buffer, size_t size)
     snprintf(buffer, size,
              "input %lldx%lldx%lld, filters %lld, kernel (%lld,%lld), strides (%lld,%lld), "
              "dilation (%lld,%lld), %s, "
-             "output_padding %s, %s, %s%s",
+             "output_padding %s, %s, %s%s, kernel order %d%s",
              (long long)c->input.h, (long long)c->input.w, (long long)c->input.c,
              (long long)c->filters, (long long)c->kernel_size.h, (long long)c->kernel_size.w,
              (long long)or_1(c->strides.h), (long long)or_1(c->strides.w),
@@ -196,6 +251,7 @@ const char *config_text(const convt_config *c, char *buffer, size_t size)
              : c->padding == CONVT_SAME ? "same"
                                         : "valid",
              padding, c->data_format == CONVT_CHANNELS_FIRST ? "channels_first" : "channels_last",
-             c->dtype == CONVT_FLOAT64 ? "float64" : "float32", c->no_bias ? ", no bias" : "");
+             c->dtype == CONVT_FLOAT64 ? "float64" : "float32", c->no_bias ? ", no bias" : "",
+             (int)c->kernel_order, c->fixed ? ", fixed" : "");
     return buffer;
 }
