@@ -266,14 +266,19 @@ static convt_status write_report(job *j, const gallery *g, const char *notice, c
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
-/* Keras may have no words for a model: it gets no .keras file then. */
-static convt_status write_model(job *j, char *const path[], convt_error *err)
+static convt_status write_model(job *j, const char *path, convt_error *err)
+{
+    convt_status status = convt_spec_take_weights(&j->spec, j->model, err);
+    return status ? status : convt_spec_save(path, &j->spec, err);
+}
+
+/* Keras may have no words for a model: it gets no .keras file then. Comes last, for HDF5 may end a
+ * process that has no memory left. */
+static convt_status write_keras(const job *j, const char *path, convt_error *err)
 {
     convt_error ignored;
-    convt_status status = convt_spec_take_weights(&j->spec, j->model, err);
-    if (!status) status = convt_spec_save(path[RUN_MODEL], &j->spec, err);
-    if (status || !convt_format_is_built(CONVT_FORMAT_KERAS)) return status;
-    status = convt_spec_save(path[RUN_KERAS], &j->spec, &ignored);
+    if (!convt_format_is_built(CONVT_FORMAT_KERAS)) return CONVT_OK;
+    convt_status status = convt_spec_save(path, &j->spec, &ignored);
     if (status && status != CONVT_INVALID_ARGUMENT) *err = ignored;
     return status == CONVT_INVALID_ARGUMENT ? CONVT_OK : status;
 }
@@ -282,10 +287,11 @@ static convt_status write_all(job *j, const gallery *g, const char *notice, char
                               convt_error *err)
 {
     convt_status status = history_write(&j->history, j->directory, err);
-    if (!status) status = write_model(j, path, err);
+    if (!status) status = write_model(j, path[RUN_MODEL], err);
     if (!status && !j->supervised) status = convt_npy_write(path[RUN_CODES], &j->code_values, err);
     if (!status && g) status = write_samples(g, path[RUN_SAMPLES], err);
     if (!status) status = write_report(j, g, notice, path[RUN_REPORT], err);
+    if (!status) status = write_keras(j, path[RUN_KERAS], err);
     /* What this run has none of is of a run that it replaced. */
     if (!status && j->supervised) unlink(path[RUN_CODES]);
     if (!status && !g) unlink(path[RUN_SAMPLES]);

@@ -645,7 +645,7 @@ static void check_fixed_layers(const char *isa, void *context)
     int kind;
     for (int k = 0; convti_name_at(CONVTI_ACTIVATIONS, k, &kind); k++)
         for (uint64_t seed = 0; seed < 4; seed++) {
-            convt_config cfg = activated(random_config(5000 + 4 * (uint64_t)k + seed), kind);
+            convt_config cfg = activated_config(random_config(5000 + 4 * (uint64_t)k + seed), kind);
             cfg.activity_regularizer.kind = seed % 2 ? CONVT_L1 : CONVT_NO_REGULARIZER;
             check_fixed(&cfg, 1 + k % 3, seed);
         }

@@ -64,16 +64,21 @@ static void write_gray(const char *name, int h, int w, uint8_t value)
     assert_int_equal(convt_png_write(scratch(name), pixels, h, w, 1, &err), CONVT_OK);
 }
 
-static void check_folder_refused(const char *field, const char *part)
+static void check_folder_fails(convt_status expected, const char *field, const char *part)
 {
     convt_images images;
     convt_error err = {CONVT_OK, "", ""};
     convt_status status = convt_images_read(scratch(""), &images, &err);
-    assert_int_equal(status, CONVT_BAD_FORMAT);
+    assert_int_equal(status, expected);
     if (field) assert_string_equal(err.field, field);
     if (!strstr(err.message, part)) fail_msg("\"%s\" lacks \"%s\"", err.message, part);
     assert_null(strchr(err.message, '\n'));
     assert_null(images.data);
+}
+
+static void check_folder_refused(const char *field, const char *part)
+{
+    check_folder_fails(CONVT_BAD_FORMAT, field, part);
 }
 
 /* ---- round trips ----------------------------------------------------------------------------- */
@@ -261,7 +266,7 @@ static void a_folder_without_pictures_is_refused(void **state)
     check_folder_refused("a.png", "cannot be read as PNG: Not a PNG file");
     scratch_clear();
     assert_int_equal(mkdir(scratch("a.png"), 0700), 0);
-    check_folder_refused("a.png", "cannot be read as PNG");
+    check_folder_fails(CONVT_FILE_FAILED, "a.png", "cannot be read: Is a directory");
     scratch_clear();
 }
 

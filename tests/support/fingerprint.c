@@ -33,7 +33,7 @@ static bool run(convt_layer *layer, convt_view x, convt_view y, convt_view dy, c
         return false;
     print->y = hash_of(y);
     print->dx = hash_of(dx);
-    print->dw = hash_of(rows[0].gradient);
+    print->dw = count > 0 ? hash_of(rows[0].gradient) : 0; /* of a fixed layer */
     print->db = count > 1 ? hash_of(rows[1].gradient) : 0;
     print->loss = hash(&loss, sizeof loss);
     return true;
