@@ -9,7 +9,8 @@ if ! "${CC:-cc}" -shared -fPIC -O1 -o failmalloc.so "$source_dir/tests/cli/failm
     echo "SKIPPED: no library to preload can be built: $(head -n 1 cc.log)"
     exit 77
 fi
-if ! LD_PRELOAD=$PWD/failmalloc.so FAILMALLOC_COUNT=count "$convt" --version >/dev/null 2>&1 || [ ! -s count ]; then
+if ! LD_PRELOAD=$PWD/failmalloc.so FAILMALLOC_COUNT=count "$convt" info --help >/dev/null 2>&1 ||
+    [ "$(cat count 2>/dev/null || echo 0)" -eq 0 ]; then
     echo "SKIPPED: the command cannot be preloaded (a sanitizer has malloc's place)"
     exit 77
 fi
