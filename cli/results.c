@@ -39,20 +39,22 @@ static int64_t pixel_count(const gallery *g)
 
 /* ---- pictures -------------------------------------------------------------------------------- */
 
-static void original_pixels(const job *j, int64_t index, bool channels_first, float *pixels)
+static bool original_pixels(const job *j, int64_t index, bool channels_first, float *pixels)
 {
     int64_t count = j->target.h * j->target.w * j->target.c;
     if (!j->supervised) {
         image_pixels(&j->images.images, index, pixels);
-        return;
+        return true;
     }
     float *plain = malloc((size_t)count * sizeof *plain);
-    for (int64_t i = 0; plain && i < count; i++)
+    if (!plain) return false;
+    for (int64_t i = 0; i < count; i++)
         plain[i] = j->arrays.y.dtype == CONVT_FLOAT64
                        ? (float)((const double *)j->arrays.y.data)[index * count + i]
                        : ((const float *)j->arrays.y.data)[index * count + i];
-    if (plain) pixels_channels_last(plain, j->target, channels_first, pixels);
+    pixels_channels_last(plain, j->target, channels_first, pixels);
     free(plain);
+    return true;
 }
 
 static convt_status draw(const job *j, predictor *p, const void *x, int64_t n, float *pixels,
@@ -71,7 +73,8 @@ static convt_status draw_pairs(const job *j, predictor *p, gallery *g, void *x, 
     size_t bytes = sample_bytes(p);
     for (int64_t i = 0; i < g->pairs; i++) {
         g->index[i] = i * j->dataset.count / g->pairs;
-        original_pixels(j, g->index[i], p->channels_first, g->originals + i * pixel_count(g));
+        if (!original_pixels(j, g->index[i], p->channels_first, g->originals + i * pixel_count(g)))
+            return err->status = CONVT_NO_MEMORY;
         memcpy((char *)x + (size_t)i * bytes, inputs + (size_t)g->index[i] * bytes, bytes);
     }
     return draw(j, p, x, g->pairs, g->outputs, err);
@@ -263,14 +266,19 @@ static convt_status write_report(job *j, const gallery *g, const char *notice, c
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
-/* Keras may have no words for a model: it gets no .keras file then. */
-static convt_status write_model(job *j, char *const path[], convt_error *err)
+static convt_status write_model(job *j, const char *path, convt_error *err)
+{
+    convt_status status = convt_spec_take_weights(&j->spec, j->model, err);
+    return status ? status : convt_spec_save(path, &j->spec, err);
+}
+
+/* Keras may have no words for a model: it gets no .keras file then. Comes last, for HDF5 may end a
+ * process that has no memory left. */
+static convt_status write_keras(const job *j, const char *path, convt_error *err)
 {
     convt_error ignored;
-    convt_status status = convt_spec_take_weights(&j->spec, j->model, err);
-    if (!status) status = convt_spec_save(path[RUN_MODEL], &j->spec, err);
-    if (status || !convt_format_is_built(CONVT_FORMAT_KERAS)) return status;
-    status = convt_spec_save(path[RUN_KERAS], &j->spec, &ignored);
+    if (!convt_format_is_built(CONVT_FORMAT_KERAS)) return CONVT_OK;
+    convt_status status = convt_spec_save(path, &j->spec, &ignored);
     if (status && status != CONVT_INVALID_ARGUMENT) *err = ignored;
     return status == CONVT_INVALID_ARGUMENT ? CONVT_OK : status;
 }
@@ -279,10 +287,11 @@ static convt_status write_all(job *j, const gallery *g, const char *notice, char
                               convt_error *err)
 {
     convt_status status = history_write(&j->history, j->directory, err);
-    if (!status) status = write_model(j, path, err);
+    if (!status) status = write_model(j, path[RUN_MODEL], err);
     if (!status && !j->supervised) status = convt_npy_write(path[RUN_CODES], &j->code_values, err);
     if (!status && g) status = write_samples(g, path[RUN_SAMPLES], err);
     if (!status) status = write_report(j, g, notice, path[RUN_REPORT], err);
+    if (!status) status = write_keras(j, path[RUN_KERAS], err);
     /* What this run has none of is of a run that it replaced. */
     if (!status && j->supervised) unlink(path[RUN_CODES]);
     if (!status && !g) unlink(path[RUN_SAMPLES]);

@@ -7,26 +7,56 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "file.h"
 #include "status.h"
 
-/* zlib passes files that are not gzipped through. */
+/* Bytes that may be gzipped, as one member or several. */
+typedef struct unpacker {
+    convti_source bytes;
+    z_stream z;
+    bool gzip;
+    bool whole; /* the last member has ended, and its sum was right */
+    unsigned char in[1 << 15];
+} unpacker;
+
+static convt_status refill(unpacker *u, bool *more, convt_error *err)
+{
+    size_t got = u->z.avail_in;
+    convt_status status = CONVT_OK;
+    if (got == 0) status = u->bytes.read(&u->bytes, u->in, sizeof u->in, &got, err);
+    if (u->z.avail_in == 0) u->z.next_in = u->in;
+    u->z.avail_in = (unsigned)got;
+    *more = got > 0;
+    return status;
+}
+
+static convt_status unpack(unpacker *u, convt_error *err)
+{
+    if (u->whole && inflateReset(&u->z) != Z_OK)
+        return convti_fail(err, CONVT_BAD_FORMAT, u->bytes.name, "cannot be unpacked");
+    const int code = inflate(&u->z, Z_NO_FLUSH);
+    u->whole = code == Z_STREAM_END;
+    if (code == Z_OK || code == Z_STREAM_END || code == Z_BUF_ERROR) return CONVT_OK;
+    return convti_fail(err, code == Z_MEM_ERROR ? CONVT_NO_MEMORY : CONVT_BAD_FORMAT, u->bytes.name,
+                       "cannot be unpacked: %s", u->z.msg ? u->z.msg : zError(code));
+}
+
 static convt_status read_gzip(convti_source *source, void *data, size_t size, size_t *got,
                               convt_error *err)
 {
-    int code = Z_OK;
-    int count = gzread(source->handle, data, size < (1U << 30) ? (unsigned)size : 1U << 30);
-    const char *text = gzerror(source->handle, &code);
-    if (code == Z_ERRNO) return convti_file_failed(err, source->name, "read");
-    /* At the end of a cut file zlib gives what there is, together with Z_BUF_ERROR; our own
-     * count says more. */
-    if (count < 0 && code != Z_BUF_ERROR) {
-        const char *reason = strstr(text, ": "); /* behind the path that zlib puts first */
-        return convti_fail(err, CONVT_BAD_FORMAT, source->name, "cannot be unpacked: %s",
-                           reason ? reason + 2 : text);
+    unpacker *u = source->handle;
+    const unsigned room = size < (1U << 30) ? (unsigned)size : 1U << 30;
+    bool more = true;
+    convt_status status = CONVT_OK;
+    if (!u->gzip) return u->bytes.read(&u->bytes, data, size, got, err);
+    u->z.next_out = data;
+    u->z.avail_out = room;
+    while (u->z.avail_out > 0 && !status) {
+        status = refill(u, &more, err);
+        if (status || !more) break;
+        status = unpack(u, err);
     }
-    *got = count > 0 ? (size_t)count : 0;
-    return CONVT_OK;
+    *got = room - u->z.avail_out;
+    return status;
 }
 
 static uint32_t big_endian(const unsigned char *bytes)
@@ -83,22 +113,31 @@ static convt_status read_pixels(convti_source *source, convt_images *images, con
     return status;
 }
 
-convt_status convti_idx_read(const char *path, convt_images *images, convt_error *err)
+static convt_status read_images(unpacker *u, convt_images *images, convt_error *err)
 {
-    *images = (convt_images){.element = CONVT_ELEMENT_U8};
-    gzFile file = gzopen(path, "rbe");
-    if (!file) return convti_file_failed(err, path, "opened");
-    convti_source source = {.name = convti_base_name(path),
-                            .label = "",
-                            .handle = file,
-                            .read = read_gzip,
-                            .remaining = -1};
+    convti_source source = {
+        .name = u->bytes.name, .label = "", .handle = u, .read = read_gzip, .remaining = -1};
     convt_status status = read_header(&source, images, err);
     if (!status) status = read_pixels(&source, images, err);
-    if (gzclose(file) == Z_BUF_ERROR &&
-        !status) /* all the pixels, but not the checksum behind them */
+    if (!status && u->gzip && !u->whole) /* all the pixels, but not the checksum behind them */
         status = convti_fail(err, CONVT_BAD_FORMAT, source.name,
                              "is cut off at the end of its gzip stream");
+    return status;
+}
+
+convt_status convti_idx_read(const convti_input *input, convt_images *images, convt_error *err)
+{
+    enum { GZIP_ALONE = 15 + 16 };
+    unsigned char start[2] = {0};
+    unpacker u = {.bytes = convti_source_of_input(input, 0, input->size)};
+    *images = (convt_images){.element = CONVT_ELEMENT_U8};
+    if (input->size >= sizeof start && convti_input_read(input, 0, start, sizeof start, err))
+        return err->status;
+    u.gzip = start[0] == 0x1F && start[1] == 0x8B;
+    if (u.gzip && inflateInit2(&u.z, GZIP_ALONE) != Z_OK)
+        return convti_no_memory(err, input->name, sizeof u);
+    convt_status status = read_images(&u, images, err);
+    if (u.gzip) inflateEnd(&u.z);
     if (status) convt_images_free(images);
     return status;
 }

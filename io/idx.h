@@ -2,8 +2,8 @@
 #ifndef CONVTI_IDX_H
 #define CONVTI_IDX_H
 
-#include "convt/io.h"
+#include "file.h"
 
-convt_status convti_idx_read(const char *path, convt_images *images, convt_error *err);
+convt_status convti_idx_read(const convti_input *input, convt_images *images, convt_error *err);
 
 #endif

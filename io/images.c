@@ -56,50 +56,73 @@ static convt_status from_array(convt_array *array, const char *name, convt_image
     return CONVT_OK;
 }
 
-static convt_status read_array(const char *path, bool archive, convt_images *images,
+static convt_status read_array(const convti_input *input, bool archive, convt_images *images,
                                convt_error *err)
 {
     static const char *const names[] = {"images", "x", NULL};
     convt_array array = {0};
-    convti_input input;
-    convt_status status = convti_input_open(&input, path, err);
-    if (!status)
-        status = archive ? convti_npz_read_one(&input, names, &array, err)
-                         : convt_npy_read(path, &array, err);
-    convti_input_close(&input);
-    if (!status) status = from_array(&array, convti_base_name(path), images, err);
+    convti_source source = convti_source_of_input(input, 0, input->size);
+    convt_status status = archive ? convti_npz_read_one(input, names, &array, err)
+                                  : convti_npy_take(&source, &array, err);
+    if (!status) status = from_array(&array, input->name, images, err);
     convt_array_free(&array);
     return status;
 }
 
-static convt_status read_start(const char *path, unsigned char start[6], convt_error *err)
+static bool begins(const unsigned char start[6], const char *magic, size_t length)
 {
-    memset(start, 0xFF, 6);
-    FILE *file = fopen(path, "rbe");
-    if (!file) return convti_file_failed(err, path, "opened");
-    size_t got = fread(start, 1, 6, file);
-    bool failed = ferror(file) != 0;
-    convt_status status = failed ? convti_file_failed(err, path, "read") : CONVT_OK;
-    fclose(file);
-    if (!status && got == 0)
-        status = convti_fail(err, CONVT_BAD_FORMAT, convti_base_name(path), "is empty");
+    return memcmp(start, magic, length) == 0;
+}
+
+static convt_status read_input(const convti_input *input, bool one_png, convt_images *images,
+                               convt_error *err)
+{
+    unsigned char start[6];
+    const size_t size = input->size < sizeof start ? (size_t)input->size : sizeof start;
+    memset(start, 0xFF, sizeof start);
+    if (size == 0) return convti_fail(err, CONVT_BAD_FORMAT, input->name, "is empty");
+    convt_status status = convti_input_read(input, 0, start, size, err);
+    if (status) return status;
+    if (begins(start, "\x93NUMPY", 6)) return read_array(input, false, images, err);
+    if (begins(start, "PK", 2)) return read_array(input, true, images, err);
+    if (begins(start, "\x1F\x8B", 2) || begins(start, "\0\0", 2))
+        return convti_idx_read(input, images, err);
+    if (begins(start, "\x89PNG", 4) && one_png) return convti_png_read(input, images, err);
+    if (begins(start, "\x89PNG", 4))
+        return convti_fail(err, CONVT_BAD_FORMAT, input->name,
+                           "is one PNG file: name the folder that holds them");
+    return convti_fail(err, CONVT_BAD_FORMAT, input->name,
+                       "is no .npy, .npz or IDX file and no folder of PNG files");
+}
+
+/* None, or images without a pixel, are nothing to learn from. */
+static convt_status check_count(convt_status status, const char *name, convt_images *images,
+                                convt_error *err)
+{
+    if (status || (images->count > 0 && images->h > 0 && images->w > 0 && images->c > 0))
+        return status;
+    status = convti_fail(err, CONVT_BAD_FORMAT, name, "holds %lld images of %lld x %lld x %lld",
+                         (long long)images->count, (long long)images->h, (long long)images->w,
+                         (long long)images->c);
+    convt_images_free(images);
     return status;
+}
+
+convt_status convt_images_decode(const void *data, size_t size, const char *name,
+                                 convt_images *images, convt_error *err)
+{
+    const convti_input input = convti_input_of_memory(name, data, size);
+    *images = (convt_images){0};
+    return check_count(read_input(&input, true, images, err), name, images, err);
 }
 
 static convt_status read_regular_file(const char *path, convt_images *images, convt_error *err)
 {
-    unsigned char start[6];
-    convt_status status = read_start(path, start, err);
-    if (status) return status;
-    if (memcmp(start, "\x93NUMPY", 6) == 0) return read_array(path, false, images, err);
-    if (memcmp(start, "PK", 2) == 0) return read_array(path, true, images, err);
-    if (memcmp(start, "\x1F\x8B", 2) == 0 || memcmp(start, "\0\0", 2) == 0)
-        return convti_idx_read(path, images, err);
-    if (memcmp(start, "\x89PNG", 4) == 0)
-        return convti_fail(err, CONVT_BAD_FORMAT, convti_base_name(path),
-                           "is one PNG file: name the folder that holds them");
-    return convti_fail(err, CONVT_BAD_FORMAT, convti_base_name(path),
-                       "is no .npy, .npz or IDX file and no folder of PNG files");
+    convti_input input;
+    convt_status status = convti_input_open(&input, path, err);
+    if (!status) status = read_input(&input, false, images, err);
+    convti_input_close(&input);
+    return status;
 }
 
 convt_status convt_images_read(const char *source, convt_images *images, convt_error *err)
@@ -115,11 +138,5 @@ convt_status convt_images_read(const char *source, convt_images *images, convt_e
     else
         status = convti_fail(err, CONVT_FILE_FAILED, convti_base_name(source),
                              "is no file and no folder");
-    if (!status && (images->count < 1 || images->h < 1 || images->w < 1 || images->c < 1)) {
-        status = convti_fail(err, CONVT_BAD_FORMAT, convti_base_name(source),
-                             "holds %lld images of %lld x %lld x %lld", (long long)images->count,
-                             (long long)images->h, (long long)images->w, (long long)images->c);
-        convt_images_free(images);
-    }
-    return status;
+    return check_count(status, convti_base_name(source), images, err);
 }

@@ -31,6 +31,8 @@ static void ignore_warning(png_structp png, png_const_charp message)
 /* ---- reading one file ------------------------------------------------------------------------ */
 
 typedef struct reader {
+    const convti_input *input;
+    uint64_t at;
     char message[128];
     png_structp png;
     png_infop info;
@@ -40,10 +42,18 @@ typedef struct reader {
     uint8_t *pixels;
 } reader;
 
-static bool read_header(reader *r, FILE *file)
+static void read_bytes(png_structp png, png_bytep data, size_t size)
+{
+    reader *r = png_get_io_ptr(png);
+    convt_error err;
+    if (convti_input_read(r->input, r->at, data, size, &err)) png_error(png, err.message);
+    r->at += size;
+}
+
+static bool read_header(reader *r)
 {
     if (setjmp(png_jmpbuf(r->png))) return false;
-    png_init_io(r->png, file);
+    png_set_read_fn(r->png, r, read_bytes);
     png_read_info(r->png, r->info);
     r->h = png_get_image_height(r->png, r->info);
     r->w = png_get_image_width(r->png, r->info);
@@ -71,59 +81,49 @@ static bool read_rows(reader *r)
 }
 
 /* Deflate packs at most 1032 to 1, so a header that claims more than the file can hold is a lie. */
-static bool plausible(const reader *r, FILE *file)
+static bool plausible(const reader *r)
 {
-    if (fseek(file, 0, SEEK_END) != 0) return true;
-    long size = ftell(file);
-    rewind(file);
-    return size < 0 || r->packed / 1040 <= (uint64_t)size;
+    return r->packed / 1040 <= r->input->size;
 }
 
-static convt_status make_room(reader *r, const char *path, convt_error *err)
+static convt_status make_room(reader *r, convt_error *err)
 {
     size_t row = (size_t)(r->w * r->c);
     r->pixels = malloc((size_t)r->h * row);
     r->rows = malloc((size_t)r->h * sizeof *r->rows);
-    if (!r->pixels || !r->rows)
-        return convti_no_memory(err, convti_base_name(path), (size_t)r->h * row);
+    if (!r->pixels || !r->rows) return convti_no_memory(err, r->input->name, (size_t)r->h * row);
     for (int64_t y = 0; y < r->h; y++) r->rows[y] = r->pixels + (size_t)y * row;
     return CONVT_OK;
 }
 
-static convt_status not_readable(const reader *r, const char *path, convt_error *err)
+static convt_status not_readable(const reader *r, convt_error *err)
 {
-    return convti_fail(err, CONVT_BAD_FORMAT, convti_base_name(path), "cannot be read as PNG: %s",
+    return convti_fail(err, CONVT_BAD_FORMAT, r->input->name, "cannot be read as PNG: %s",
                        r->message);
 }
 
-static convt_status decode(reader *r, FILE *file, const char *path, convt_error *err)
+static convt_status decode(reader *r, convt_error *err)
 {
     r->png =
         png_create_read_struct(PNG_LIBPNG_VER_STRING, r->message, keep_message, ignore_warning);
     r->info = r->png ? png_create_info_struct(r->png) : NULL;
-    if (!r->info) return convti_no_memory(err, convti_base_name(path), sizeof *r);
-    if (!read_header(r, file)) return not_readable(r, path, err);
-    long position = ftell(file);
-    if (!plausible(r, file))
-        return convti_fail(err, CONVT_BAD_FORMAT, convti_base_name(path),
+    if (!r->info) return convti_no_memory(err, r->input->name, sizeof *r);
+    if (!read_header(r)) return not_readable(r, err);
+    if (!plausible(r))
+        return convti_fail(err, CONVT_BAD_FORMAT, r->input->name,
                            "says it is %lld x %lld, too much for its size", (long long)r->w,
                            (long long)r->h);
-    if (position < 0 || fseek(file, position, SEEK_SET) != 0)
-        return convti_file_failed(err, path, "read");
-    convt_status status = make_room(r, path, err);
-    if (!status && !read_rows(r)) status = not_readable(r, path, err);
+    convt_status status = make_room(r, err);
+    if (!status && !read_rows(r)) status = not_readable(r, err);
     return status;
 }
 
-convt_status convti_png_read(const char *path, convt_images *image, convt_error *err)
+convt_status convti_png_read(const convti_input *input, convt_images *image, convt_error *err)
 {
-    reader r = {.message = ""};
+    reader r = {.input = input, .message = ""};
     *image = (convt_images){0};
-    FILE *file = fopen(path, "rbe");
-    if (!file) return convti_file_failed(err, path, "opened");
-    convt_status status = decode(&r, file, path, err);
+    convt_status status = decode(&r, err);
     png_destroy_read_struct(&r.png, &r.info, NULL);
-    fclose(file);
     free(r.rows);
     if (status)
         free(r.pixels);
@@ -217,8 +217,11 @@ static convt_status append(convt_images *images, const convt_images *image, size
 static convt_status read_next(const char *path, const char *first, convt_images *images,
                               size_t *room, convt_error *err)
 {
-    convt_images image;
-    convt_status status = convti_png_read(path, &image, err);
+    convt_images image = {0};
+    convti_input input;
+    convt_status status = convti_input_open(&input, path, err);
+    if (!status) status = convti_png_read(&input, &image, err);
+    convti_input_close(&input);
     if (!image.data) return status;
     if (images->count == 0)
         *images =

@@ -117,9 +117,33 @@ static void what_holds_no_images_is_refused(void **state)
     scratch_clear();
 }
 
+/* What a path gives, its bytes give. */
+static void bytes_give_what_files_give(void **state)
+{
+    (void)state;
+    const char *path = CONVT_SOURCE_DIR "/examples/data/train-images-2000-idx3-ubyte.gz";
+    convt_images file, memory;
+    convt_error err;
+    char *bytes;
+    size_t size;
+    assert_int_equal(convt_file_read(path, &bytes, &size, &err), CONVT_OK);
+    assert_int_equal(convt_images_read(path, &file, &err), CONVT_OK);
+    assert_int_equal(convt_images_decode(bytes, size, "idx", &memory, &err), CONVT_OK);
+    assert_true(memory.count == 2000 && memory.h == file.h && memory.w == file.w && memory.c == 1);
+    assert_same_bits(memory.data, file.data, (size_t)(file.count * file.h * file.w));
+    convt_images_free(&memory);
+    assert_refused(convt_images_decode(bytes, size - 4, "idx", &memory, &err), &err,
+                   CONVT_BAD_FORMAT, "idx", "is cut off at the end of its gzip stream");
+    assert_refused(convt_images_decode(bytes, 0, "idx", &memory, &err), &err, CONVT_BAD_FORMAT,
+                   "idx", "is empty");
+    convt_images_free(&file);
+    free(bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bytes_give_what_files_give),
         cmocka_unit_test(arrays_keep_their_elements),
         cmocka_unit_test(wide_integers_become_bytes),
         cmocka_unit_test(an_archive_gives_its_images),

@@ -109,6 +109,9 @@ typedef struct convt_images {
  */
 CONVT_API convt_status convt_images_read(const char *source, convt_images *images,
                                          convt_error *err);
+/* The same of a file's bytes; a PNG is one image. */
+CONVT_API convt_status convt_images_decode(const void *data, size_t size, const char *name,
+                                           convt_images *images, convt_error *err);
 CONVT_API void convt_images_free(convt_images *images);
 
 /* PNG of h x w x c bytes, c = 1 or 3. convt_png_encode gives malloc'ed memory. */
