@@ -1,13 +1,9 @@
 /*
  * convt convert: a model or weights from one format to another, by suffix.
  */
-#include <stdio.h>
-#include <string.h>
-
 #include "cli.h"
 #include "model.h"
 #include "options.h"
-#include "run.h"
 
 typedef struct convert_options {
     option_value in, out, model;

@@ -11,12 +11,6 @@
 #include "options.h"
 #include "run.h"
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t length = strlen(text), tail = strlen(end);
-    return length >= tail && strcmp(text + length - tail, end) == 0;
-}
-
 /* The weights know how many channels come in, and config files often do not. */
 static void infer_channels(convt_spec *spec)
 {
@@ -49,7 +43,7 @@ int model_read(const char *where, const char *path, convt_spec *spec)
     if (status != CONVT_FILE_FAILED && status != CONVT_BAD_FORMAT)
         return complain_config(where, &err);
     int code = complain_data(where, &err);
-    return ends_with(path, ".json") ? EXIT_USAGE : code;
+    return convt_format_of(path) == CONVT_FORMAT_JSON ? EXIT_USAGE : code;
 }
 
 static int read_weights(const char *where, const char *path, const char *model, convt_spec *spec)
@@ -175,6 +169,7 @@ int64_t layer_parameters(const convt_config *layer, int64_t channels)
 {
     const int64_t sizes[] = {layer->kernel_size.h, layer->kernel_size.w, layer->filters, channels};
     int64_t count = 1;
+    if (layer->fixed) return 0;
     for (size_t i = 0; i < LENGTH(sizes); i++)
         if (__builtin_mul_overflow(count, sizes[i], &count)) return -1;
     return __builtin_add_overflow(count, layer->no_bias ? 0 : layer->filters, &count) ? -1 : count;
@@ -200,7 +195,7 @@ size_t model_parameter_bytes(const convt_config layers[], int count)
     size_t bytes = 0;
     for (int i = 0; i < count; i++) {
         if (layers[i].input.c > 0) channels = layers[i].input.c; /* a Reshape */
-        const int64_t numbers = layers[i].fixed ? 0 : layer_parameters(&layers[i], channels);
+        const int64_t numbers = layer_parameters(&layers[i], channels);
         size_t more;
         if (numbers < 0 || __builtin_mul_overflow((size_t)numbers, element, &more) ||
             __builtin_add_overflow(bytes, more, &bytes))

@@ -44,7 +44,7 @@ convt_shape output_shape(const convt_spec *spec, convt_shape last);
 /* Keras' name of a layer's activation. */
 const char *activation_name(const convt_config *layer);
 
-/* Numbers in the kernel and the bias; -1 where 64 bits do not count them. */
+/* Numbers in the kernel and the bias, 0 where they are fixed; -1 where 64 bits do not count them. */
 int64_t layer_parameters(const convt_config *layer, int64_t channels);
 
 /* Channels that the next layer sees: filters, but half of them behind a glu over channels. */

@@ -310,8 +310,10 @@ static void put_model(FILE *out, const report *r)
                 (long long)(layer->strides.h ? layer->strides.h : 1),
                 (long long)(layer->strides.w ? layer->strides.w : 1));
         fprintf(out, "<td class=\"more\">%s<td>%s<td class=\"n\">%s</tr>\n",
-                layer->padding == CONVT_SAME ? "same" : "valid", activation_name(layer),
-                count_text(text, parameters));
+                layer->explicit_padding.set    ? "explicit"
+                : layer->padding == CONVT_SAME ? "same"
+                                               : "valid",
+                activation_name(layer), count_text(text, parameters));
     }
     fprintf(out,
             "</tbody>\n<tfoot><tr><td>total<td class=\"more\"><td><td><td class=\"more\"><td "

@@ -244,9 +244,8 @@ static convt_status write_report(job *j, const gallery *g, const char *notice, c
     }
     snprintf(title, sizeof title, "%s trained on %s %s", j->supervised ? "A model" : "A decoder",
              count_text(text, j->train_count), j->supervised ? "samples" : "images");
-    snprintf(subtitle, sizeof subtitle,
-             "%d transposed convolutions, %lld\u00d7%lld\u00d7%lld from %s.", j->layer_count,
-             (long long)t.h, (long long)t.w, (long long)t.c,
+    snprintf(subtitle, sizeof subtitle, "%d layers, %lld\u00d7%lld\u00d7%lld from %s.",
+             j->layer_count, (long long)t.h, (long long)t.w, (long long)t.c,
              j->supervised ? "a given input" : "a learned code");
     r.loss_name = j->loss.kind == CONVT_BINARY_CROSSENTROPY ? "binary cross-entropy"
                                                             : loss_name(&j->loss);

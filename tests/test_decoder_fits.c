@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "convt/io.h"
+#include "progress.h"
 #include "support/close.h"
 #include "support/command.h"
 #include "support/scratch.h"
@@ -135,12 +136,30 @@ static void compare_weights(fit *f, const char *path)
     convt_archive_free(&expected);
 }
 
+/* The report counts Keras' parameters: none of a layer that only enlarges or pads. */
+static void check_report(fit *f)
+{
+    convt_archive after;
+    convt_error err;
+    char number[32], cell[96];
+    size_t size;
+    int64_t total = 0;
+    assert_int_equal(convt_npz_read(path_of(f, 3, "after.npz"), NULL, &after, &err), CONVT_OK);
+    for (int i = 0; i < after.count; i++) total += convt_array_count(&after.arrays[i]);
+    convt_archive_free(&after);
+    snprintf(cell, sizeof cell, "<td class=\"n\">%s</tr></tfoot>", count_text(number, total));
+    char *report = scratch_read("run/report.html", &size);
+    if (!strstr(report, cell)) fail_msg("the report of %s has no total of %s", f->name, number);
+    free(report);
+}
+
 static void run_fit(const char *name)
 {
     fit f;
     fit_open(&f, name);
     train(&f);
     compare_history(&f);
+    check_report(&f);
     compare_weights(&f, scratch("run/model.npz"));
     const char *const convert[] = {"convert", scratch("run/model.keras"), scratch("back.npz"),
                                    NULL};

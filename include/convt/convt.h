@@ -86,8 +86,8 @@ typedef enum convt_data_format {
 } convt_data_format;
 
 /*
- * How the kernel lies as a parameter, which is what set calls, initializers, regularizers, constraints,
- * optimizers, files and gradient checks see. w is that of the formula above.
+ * How the kernel lies as a parameter, which is what set calls, initializers, regularizers,
+ * constraints, optimizers, files and gradient checks see. w is that of the formula above.
  *   TRANSPOSED  (kh, kw, filters, in)   w[th, tw, f, c] = kernel[th, tw, f, c]
  *   CONV        (kh, kw, in, filters)   w[th, tw, f, c] = kernel[kh-1-th, kw-1-tw, c, f]
  *   DENSE       (in, filters), rank 2   w[0, 0, f, c]   = kernel[c, f]; kernel_size must be 1, 1
@@ -156,9 +156,8 @@ typedef enum convt_distribution {
 } convt_distribution;
 
 /* Axes of a tensor: negative ones count from the end. Kernels have rank 4 (CONVT_KERNEL_DENSE: 2),
- * biases rank 1. count 0
- * is the default of the field, CONVT_NO_AXES an empty list (every element by itself),
- * CONVT_ALL_AXES None (the whole tensor; of constraints). */
+ * biases rank 1. count 0 is the default of the field, CONVT_NO_AXES an empty list (every element by
+ * itself), CONVT_ALL_AXES None (the whole tensor; of constraints). */
 typedef struct convt_axes {
     int count;
     int axis[4];
@@ -170,9 +169,9 @@ enum { CONVT_NO_AXES = -1, CONVT_ALL_AXES = -2 };
  * taps times the last one; for (kh, kw, filters, in) fan_in = kh*kw*filters, fan_out = kh*kw*in.
  * Where input_axes and output_axes are both given, the products over those axes. `seed` unset:
  * derived from convt_config.seed, differently for kernel and bias. The streams are this library's
- * own (no backend's values are copied). orthogonal is for kernels alone: the kernel as a matrix whose
- * columns are the last axis has orthonormal columns, or rows where it has fewer of them. identity is
- * for rank 2 alone.
+ * own (no backend's values are copied). orthogonal is for kernels alone: the kernel as a matrix
+ * whose columns are the last axis has orthonormal columns, or rows where it has fewer of them.
+ * identity is for rank 2 alone.
  */
 typedef struct convt_initializer {
     convt_initializer_kind kind;
@@ -296,8 +295,9 @@ CONVT_API void convt_layer_destroy(convt_layer *layer);
  * refuse cfg, and *err (may be NULL) says why. Allocates nothing. At most: parameters and
  * gradients, packed weights for forward and dx, one tensor like z of a full batch, 2 MiB for
  * each thread, and for training with a kernel_order other than TRANSPOSED one more tensor like the
- * kernel, of which dw is turned around. Where .fixed there are no gradients, and no such tensor. More only with over 32768 filters, with an activation along rows of over 32768
- * elements, and where, with channels first, the taps of one output reach over 32768 pixels of x.
+ * kernel, of which dw is turned around. Where .fixed there are no gradients, and no such tensor.
+ * More only with over 32768 filters, with an activation along rows of over 32768 elements, and
+ * where, with channels first, the taps of one output reach over 32768 pixels of x.
  */
 CONVT_API size_t convt_layer_memory(const convt_config *cfg, convt_error *err);
 
@@ -399,12 +399,12 @@ typedef struct convt_parameter {
     uint64_t *version;                  /* NULL where nobody caches */
 } convt_parameter;
 
-/* Fills rows[0] with the kernel and rows[1] with the bias, returns how many there are (1 or 2; 0 where
- * .fixed). Valid until reshape or destroy. */
+/* Fills rows[0] with the kernel and rows[1] with the bias, returns how many there are (1 or 2; 0
+ * where .fixed). Valid until reshape or destroy. */
 CONVT_API int convt_layer_parameters(convt_layer *layer, convt_parameter rows[2]);
 
-/* Copies values in, of the shapes of convt_parameter, also where .fixed. bias is refused where there is
- * none. Errors: CONVT_INVALID_SHAPE. */
+/* Copies values in, of the shapes of convt_parameter, also where .fixed. bias is refused where
+ * there is none. Errors: CONVT_INVALID_SHAPE. */
 CONVT_API convt_status convt_layer_set_kernel(convt_layer *layer, convt_const_view kernel);
 CONVT_API convt_status convt_layer_set_bias(convt_layer *layer, convt_const_view bias);
 

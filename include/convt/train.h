@@ -26,10 +26,10 @@ typedef struct convt_model convt_model;
 
 /*
  * Creates `count` layers, each fed by the one before. layers[0] gives input, max_batch, dtype,
- * data_format, inference, threads and allocator for all; in the others dtype and data_format must be
- * the same, and input may be zero: the shape of the output before. Another shape of as many elements
- * takes that output as it lies in memory, element for element, as Keras' Reshape does. Layer i takes
- * its initializers' seed from layers[0].seed and i. Unnamed layers are called conv2d_transpose,
+ * data_format, inference, threads and allocator for all; in the others dtype and data_format must
+ * be the same, and input may be zero: the shape of the output before. Another shape of as many
+ * elements takes that output as it lies in memory, element for element, as Keras' Reshape does.
+ * Layer i takes its initializers' seed from layers[0].seed and i. Unnamed layers are called conv2d_transpose,
  * conv2d_transpose_1, ...; names must differ. The layers lie in the model's arena, so
  * convt_layer_reshape of one finds no room beyond what it was created for. On failure *model is
  * NULL and *err (may be NULL) names "layers[i].field".

@@ -59,6 +59,9 @@ def models(form):
                                              L.Conv2D(2, 2, padding="same", **f)]),
         "dropout": ((3,), [L.Dropout(0.5)]),
     }
+    if form == "channels_first":  # refused: these work along another axis than that of memory, or say no format
+        for name in ("flatten", "norms", "rows"):
+            del table[name]
     for name in ACTIVATIONS:
         table["act_" + name] = (x, [L.Conv2DTranspose(3, 2, activation=name, **f)])
         table["layer_" + name] = ((6,), [L.Activation(name), L.Dense(2, activation=name)])
