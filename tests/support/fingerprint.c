@@ -85,7 +85,7 @@ convt_config fingerprint_config(uint64_t seed)
     if (seed % 5 == 0) cfg.filters += (int64_t)(seed * 7 % 60);
     while (convti_name_at(CONVTI_ACTIVATIONS, kinds, NULL)) kinds++;
     convti_name_at(CONVTI_ACTIVATIONS, (int)(seed % (uint64_t)kinds), &kind);
-    cfg.kernel_regularizer.kind = seed % 2 ? CONVT_L1 : CONVT_NO_REGULARIZER;
+    cfg.kernel_regularizer.kind = seed % 2 && !cfg.fixed ? CONVT_L1 : CONVT_NO_REGULARIZER;
     cfg.activity_regularizer.kind = seed / 2 % 2 ? CONVT_L2 : CONVT_NO_REGULARIZER;
     return activated_config(cfg, kind);
 }
