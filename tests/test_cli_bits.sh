@@ -34,6 +34,8 @@ cat >surroundings <<'END'
 4 OMP_WAIT_POLICY=active OMP_STACKSIZE=512k
 3 taskset -c 0
 END
+# A sanitizer, under which a run takes ten times as long, sees in three of them what it sees in all.
+[ -z "${CONVT_SANITIZED-}" ] || sed -n -i '2p;7p;15p' surroundings
 
 train() { # OUT THREADS ASSIGNMENT-OR-COMMAND...
     out=$1 threads=$2
