@@ -65,7 +65,8 @@ static double best_of(step *run, struct desk *d)
 
 static convt_view take(double **at, int64_t n, convt_shape s)
 {
-    const convt_view v = convt_f32((float *)*at, n, s.h, s.w, s.c);
+    float *data = (void *)*at;
+    const convt_view v = convt_f32(data, n, s.h, s.w, s.c);
     *at += (n * s.h * s.w * s.c + 15) / 16 * 8;
     return v;
 }

@@ -79,7 +79,7 @@ static double useful_pairs(const convt_config *cfg)
     double pairs = 0;
     double *x = malloc((size_t)(inputs + outputs + 1) * sizeof *x), *y = x ? x + inputs : NULL;
     for (int64_t i = 0; x && i < inputs; i++) x[i] = 1;
-    if (x && convt_forward(layer, convt_f64((const double *)x, 1, ones.input.h, ones.input.w, 1),
+    if (x && convt_forward(layer, convt_read(convt_f64(x, 1, ones.input.h, ones.input.w, 1)),
                            convt_f64(y, 1, o.h, o.w, 1)) == CONVT_OK)
         for (int64_t i = 0; i < outputs; i++) pairs += y[i];
     free(x);

@@ -27,7 +27,7 @@ size_t convti_size_add(convti_size *size, int64_t count, size_t element_size)
     /* PTRDIFF_MAX bounds every object in C, the slack of convti_size_total included. */
     fits = fits && !__builtin_add_overflow(offset, bytes, &end) &&
            end <= PTRDIFF_MAX - CONVTI_ALIGNMENT;
-    *size = fits ? (convti_size){.bytes = end} : (convti_size){.overflow = true};
+    *size = (convti_size){.bytes = fits ? end : 0, .overflow = !fits};
     return fits ? offset : 0;
 }
 
