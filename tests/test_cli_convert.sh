@@ -63,6 +63,44 @@ expect 0 "$convt" convert to.npz again.json
 expect 0 "$convt" convert from.npz back.json
 same json.json back.json
 
+# ---- every class and activation that ONNX has words for: there and back, the same numbers ----
+layer() { # NAME CLASS [MEMBERS]
+    printf ',\n {"class_name": "%s", "module": "keras.layers", "registered_name": null, "config": {"name": "%s"%s}}' \
+        "$2" "$1" "${3:+, $3}"
+}
+chain() { # NAME OUTPUT-SHAPE COUNT LAYERS: trains them a step, then compares files of ONNX with the model
+    { sed -n '1,2{s/}},$/}}/;p}' decoder.json && printf '%s]}}\n' "$4"; } >"$1.json"
+    npy "$1_y.npy" '<f4' "(6, $2)"
+    floats $((6 * $3)) >>"$1_y.npy"
+    rm -rf there.onnx back.npz
+    expect 0 "$convt" train --model "$1.json" --x x.npy --y "$1_y.npy" --epochs 1 --batch-size 4 --out "run_$1" --quiet
+    expect 0 "$convt" predict --model "run_$1/model.npz" --in x.npy --out want.npy
+    expect 0 "$convt" convert "run_$1/model.npz" there.onnx
+    expect 0 "$convt" predict --model there.onnx --in x.npy --out there.npy
+    same want.npy there.npy
+    expect 0 "$convt" convert there.onnx back.npz
+    expect 0 "$convt" predict --model back.npz --in x.npy --out back.npy
+    same want.npy back.npy
+}
+case $formats in
+*onnx*)
+    dense=$(layer spread Dense '"units": 24') map=$(layer map Reshape '"target_shape": [2, 2, 6]')
+    last=$(layer last Conv2D '"filters": 1, "kernel_size": 3, "padding": "same"')
+    chain scaled '24' 24 "$(layer scale Rescaling '"scale": 0.5, "offset": 0.25')$dense"
+    chain sides '3, 4, 1' 12 "$dense$map$(layer up UpSampling2D '"size": 2')$(
+        layer pad ZeroPadding2D '"padding": [[1, 0], [0, 2]]')$(layer crop Cropping2D '"cropping": [[1, 1], [2, 0]]')$last"
+    chain rows '2, 2, 3' 12 "$dense$map$(layer mix Dense '"units": 3')"
+    chain flat '3' 3 "$dense$map$(layer flat Flatten)$(layer end Dense '"units": 3, "use_bias": false')"
+    chain capped '24' 24 "$dense$(layer cap ReLU '"max_value": 2.0')"
+    for name in elu selu celu relu6 softplus softsign exponential hard_sigmoid log_sigmoid sparse_sigmoid silu hard_silu \
+        mish gelu hard_tanh tanh_shrink soft_shrink hard_shrink softmax log_softmax; do
+        chain "$name" '24' 24 "$dense$(layer bend Activation "\"activation\": \"$name\"")"
+    done
+    refused 2 "needs the weights" convert decoder.json never.onnx
+    absent never.onnx
+    ;;
+esac
+
 # ---- weights alone ----
 case $formats in
 *keras*)

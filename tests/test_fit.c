@@ -1035,6 +1035,10 @@ static void wrong_codes_are_refused_at_the_start(void **state)
     const convt_dataset *data = &run->cfg.data;
     assert_refused(convt_codes_start(&short_by_one, data, target, 1, 1, NULL, &err), &err,
                    CONVT_INVALID_SHAPE, "codes.values", "22");
+    assert_refused(convt_codes_start(NULL, data, target, 1, 1, NULL, &err), &err,
+                   CONVT_INVALID_ARGUMENT, "codes", "NULL");
+    assert_refused(convt_codes_start(&run->cfg.codes, NULL, target, 1, 1, NULL, &err), &err,
+                   CONVT_INVALID_ARGUMENT, "data", "NULL");
     assert_refused(convt_codes_start(&nothing, data, target, 1, 1, NULL, &err), &err,
                    CONVT_INVALID_ARGUMENT, "codes.values", "NULL");
     assert_refused(convt_codes_start(&run->cfg.codes, &empty, target, 1, 1, NULL, &err), &err,
@@ -1114,6 +1118,8 @@ static void refusals_name_the_argument(void **state)
     REFUSE(codes.values.n, COUNT - 1, shape, "codes.values", "22");
     REFUSE(codes.values.c, CODE + 1, shape, "codes.values", "5");
     REFUSE(codes.values.dtype, CONVT_FLOAT64, shape, "codes.values", "float32");
+    REFUSE(codes.values.data, (char *)run->cfg.codes.values.data + 1, argument, "codes.values",
+           "where no float32 can lie");
     REFUSE(codes.learning_rate, (double)INFINITY, argument, "codes.learning_rate", "inf");
 #undef REFUSE
     finish(run);

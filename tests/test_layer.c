@@ -198,7 +198,32 @@ static void inference_takes_less_and_refuses_backward(void **state)
     convt_const_view none = {0};
     assert_refused(convt_backward(layer, none, none, none, CONVT_NONE), convt_layer_error(layer),
                    CONVT_INVALID_ARGUMENT, "inference", "inference");
+    assert_refused(convt_backward_weights(layer), convt_layer_error(layer), CONVT_INVALID_ARGUMENT,
+                   "inference", "inference");
     convt_layer_destroy(layer);
+}
+
+static void refuse(convt_config cfg, const char *field, const char *part)
+{
+    convt_layer *layer;
+    convt_error err;
+    assert_refused(convt_layer_create(&layer, &cfg, &err), &err, CONVT_INVALID_ARGUMENT, field,
+                   part);
+    assert_null(layer);
+}
+
+static void numbers_that_no_name_has_are_refused(void **state)
+{
+    (void)state;
+    convt_config dtype = seed_config(), format = dtype, threads = dtype, allocator = dtype;
+    dtype.dtype = (convt_dtype)7;
+    format.data_format = (convt_data_format)8;
+    threads.threads = -9;
+    allocator.allocator.alloc = failalloc_allocator(&(failalloc){0}).alloc;
+    refuse(dtype, "dtype", "float64 (1), got 7");
+    refuse(format, "data_format", "channels_first (1), got 8");
+    refuse(threads, "threads", "or more, got -9");
+    refuse(allocator, "allocator", "or neither");
 }
 
 static int64_t up_to_alignment(int64_t bytes)
@@ -628,6 +653,7 @@ int main(void)
         cmocka_unit_test(an_unknown_isa_is_refused_by_name),
         cmocka_unit_test(memory_is_known_before_and_taken_in_one_call),
         cmocka_unit_test(inference_takes_less_and_refuses_backward),
+        cmocka_unit_test(numbers_that_no_name_has_are_refused),
         cmocka_unit_test(orders_take_one_more_dw_and_fixed_layers_no_gradient),
         cmocka_unit_test(a_failed_allocation_leaves_nothing),
         cmocka_unit_test(views_of_the_wrong_shape_or_type_are_refused),

@@ -757,6 +757,13 @@ static void refusals_name_the_argument(void **state)
     refuse(mse, a, none, 2, CONVT_NONE, shape, "prediction");
     refuse(mse, a, a, 2, convt_f64(d64, 2, 4, 3, 1), shape, "dy");
     refuse(mse, a, a, 1, CONVT_NONE, argument, "batch");
+    convt_const_view odd = a, unknown = a, negative = a;
+    odd.data = (const char *)a.data + 1;
+    unknown.dtype = (convt_dtype)7;
+    negative.h = -3;
+    refuse(mse, odd, a, 2, CONVT_NONE, argument, "target");
+    refuse(mse, a, unknown, 2, CONVT_NONE, shape, "prediction");
+    refuse(mse, a, negative, 2, CONVT_NONE, shape, "prediction");
 }
 
 static void refuse_weight(convt_data_format format, convt_const_view weight)

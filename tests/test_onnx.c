@@ -336,6 +336,11 @@ static void refusals_name_node_and_reason(void **state)
     check_node("Conv", "group", 2, "node /a/n (Conv) has 2 groups: only 1 is read");
     check_node("Conv", "later", 1, "node /a/n (Conv) has the attribute later, which is not known");
     check_node("Gemm", NULL, 0, "node /a/n (Gemm) has a B with 4 axes where it needs 2");
+    check_node("Flatten", "axis", 2, "node /a/n (Flatten) has axis 2: only 1 keeps the samples");
+    check_node("Unsqueeze", NULL, 0,
+               "node /a/n (Unsqueeze) has axes that do not follow from the file");
+    check_node("Mul", NULL, 0, "node /a/n (Mul) multiplies by more than one number");
+    check_node("Add", NULL, 0, "node /a/n (Add) adds more than one number, and is no bias");
     model m = begin_model(6);
     check_refused(&m, CONVT_INVALID_ARGUMENT, "has operators of opset 6: 7 and later are read");
     m = begin_model(17);

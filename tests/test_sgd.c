@@ -546,6 +546,10 @@ static void rows_are_checked(void **state)
                        "rows", "row 0");
     assert_refused(convt_sgd_create(&sgd, &cfg, &good, -1, &err), &err, CONVT_INVALID_ARGUMENT,
                    "count", "-1");
+    convt_parameter odd = good;
+    odd.gradient.data = (char *)odd.gradient.data + 1;
+    assert_refused(convt_sgd_create(&sgd, &cfg, &odd, 1, &err), &err, CONVT_INVALID_ARGUMENT,
+                   "rows", "where no float64 can lie");
 }
 
 int main(void)
