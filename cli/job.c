@@ -316,7 +316,6 @@ static int make_optimizer(job *j)
 /* The array's shape is in memory order, as numpy and `convt predict` read it. */
 static int make_codes(job *j)
 {
-    convt_error err = {0};
     const convt_config *first = convt_layer_config(convt_model_layer(j->model, 0));
     convt_shape s = first->input;
     int64_t count = j->dataset.count;
@@ -337,10 +336,15 @@ static int make_codes(job *j)
     j->codes = (convt_codes){.values = {j->code_values.data, first->dtype, count, s.h, s.w, s.c},
                              .learning_rate = rate->given ? rate->real : RECIPE_CODES_RATE,
                              .fix_first = s.h * s.w == 1 && s.c > 1};
-    if (j->checkpoint.archive.count > 0) return OPTIONS_PARSED;
-    convt_status status = convt_codes_start(&j->codes, &j->dataset, j->target, j->opt->seed.seed,
-                                            (int)j->opt->threads.integer, NULL, &err);
-    return status ? complain_config("--codes", &err) : OPTIONS_PARSED;
+    return OPTIONS_PARSED;
+}
+
+static int start_codes(job *j)
+{
+    if (j->supervised || j->checkpoint.archive.count > 0) return OPTIONS_PARSED;
+    return convt_codes_start(j->trainer)
+               ? complain_config("--codes", convt_trainer_error(j->trainer))
+               : OPTIONS_PARSED;
 }
 
 /* Arrays are trained on in the model's dtype; images are converted batch by batch. */
@@ -471,6 +475,7 @@ int job_create(job *j, convt_trainer_config *callbacks)
     j->history.validation = j->opt->validation_split.real > 0;
     for (size_t i = 0; i < LENGTH(steps) && code == OPTIONS_PARSED; i++) code = steps[i](j);
     if (code == OPTIONS_PARSED) code = make_trainer(j, callbacks);
+    if (code == OPTIONS_PARSED) code = start_codes(j);
     if (code == OPTIONS_PARSED) code = make_state(j);
     if (code == OPTIONS_PARSED && j->checkpoint.archive.count > 0)
         code = continue_from_checkpoint(j);
