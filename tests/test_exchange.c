@@ -143,11 +143,11 @@ struct plan {
     double split;
     bool codes, weighted;
     int filters, threads;
-    int broken_rank, broken_sample; /* gather fails there; rank -1: nowhere */
-    int nan_rank;                   /* whose first target of the second batch is NaN; -1: none */
-    int stop_rank, stop_batch;      /* whose callback says no; -1: none */
-    int collect_batch;              /* when rank 0 asks for the codes; 0: never */
-    int fails_at;                   /* see world */
+    int broken_rank, broken_batch; /* whose gather fails, and behind which batch; rank -1: none */
+    int nan_rank;                  /* whose first target of the second batch is NaN; -1: none */
+    int stop_rank, stop_batch;     /* whose callback says no; -1: none */
+    int collect_batch;             /* when rank 0 asks for the codes; 0: never */
+    int fails_at;                  /* see world */
 };
 
 struct rank {
@@ -172,8 +172,8 @@ static convt_status gather(void *context, const int64_t *index, int64_t n, convt
     struct rank *r = context;
     const struct plan *plan = r->plan;
     for (int64_t k = 0; k < n; k++) {
-        r->foreign += !convt_trainer_owns(r->trainer, index[k]);
-        if (plan->broken_rank == r->seat.rank && index[k] >= plan->broken_sample && r->batches > 0)
+        r->foreign += convt_trainer_own(r->trainer, index[k]) < 0;
+        if (plan->broken_rank == r->seat.rank && r->batches >= plan->broken_batch)
             return CONVT_FILE_FAILED;
     }
     convt_status status = convt_arrays_gather(&r->arrays, index, n, x, y);
@@ -447,18 +447,22 @@ static void every_node_is_summed_once(void **state)
 static void the_error_of_one_rank_is_that_of_all(void **state)
 {
     (void)state;
-    struct plan plan = usual;
-    plan.ranks = 3;
-    plan.broken_rank = 1;
-    struct crew *crew = train(&plan);
-    assert_status(crew, CONVT_FILE_FAILED);
-    for (int i = 0; i < crew->size; i++) {
-        assert_string_equal(crew->rank[i].error.field, "data.gather");
-        assert_non_null(strstr(crew->rank[i].error.message, "(rank 1)"));
-        assert_int_equal(crew->rank[i].batches, 1);
+    for (int batch = 0; batch < 2; batch++) { /* 0: the start of the codes */
+        struct plan plan = usual;
+        plan.ranks = 3;
+        plan.codes = true;
+        plan.broken_rank = 1;
+        plan.broken_batch = batch;
+        struct crew *crew = train(&plan);
+        assert_status(crew, CONVT_FILE_FAILED);
+        for (int i = 0; i < crew->size; i++) {
+            assert_string_equal(crew->rank[i].error.field, "data.gather");
+            assert_non_null(strstr(crew->rank[i].error.message, "(rank 1)"));
+            assert_int_equal(crew->rank[i].batches, batch);
+        }
+        assert_int_equal(crew->world.open, 0);
+        disband(crew);
     }
-    assert_int_equal(crew->world.open, 0);
-    disband(crew);
 }
 
 static void nan_on_one_rank_stops_all_before_the_step(void **state)
@@ -575,6 +579,26 @@ static void bytes_of_a_step_are_those_of_the_formula(void **state)
     }
 }
 
+static void own_samples_are_counted_in_their_order(void **state)
+{
+    (void)state;
+    struct plan plan = usual;
+    plan.split = 0.3;
+    for (plan.ranks = 1; plan.ranks <= 5; plan.ranks++) {
+        struct crew *crew = train(&plan);
+        int64_t owners = 0;
+        for (int i = 0; i < crew->size; i++)
+            for (int64_t sample = 0, own = 0; sample < plan.count; sample++) {
+                const int64_t index = convt_trainer_own(crew->rank[i].trainer, sample);
+                if (index < 0) continue;
+                assert_int_equal(index, own++);
+                owners++;
+            }
+        assert_int_equal(owners, plan.count); /* every sample has one */
+        disband(crew);
+    }
+}
+
 static void wrong_exchanges_are_refused(void **state)
 {
     (void)state;
@@ -620,6 +644,7 @@ int main(void)
         cmocka_unit_test(codes_come_to_rank_0_when_it_asks),
         cmocka_unit_test(a_lost_exchange_ends_every_rank),
         cmocka_unit_test(bytes_of_a_step_are_those_of_the_formula),
+        cmocka_unit_test(own_samples_are_counted_in_their_order),
         cmocka_unit_test(wrong_exchanges_are_refused),
         cmocka_unit_test(several_ranks_evaluate_whole_batches),
     };

@@ -199,3 +199,16 @@ convt_status convti_batch(convt_trainer *t, convti_samples batch, convti_purpose
     convti_sgd_apply(t->cfg.sgd, (convt_optional){false, 0}); /* nothing scaled the loss */
     return CONVT_OK;
 }
+
+convt_status convti_agree(convt_trainer *t, convt_status status)
+{
+    convti_report mine, total;
+    if (!convti_shared(t)) return status;
+    memset(&mine, 0, sizeof mine);
+    if (status) mine.error = t->error;
+    mine.rank = t->cut.rank;
+    convti_reduce_begin(t, t->cut.leaves, false);
+    for (int64_t leaf = t->cut.begin; leaf < t->cut.end; leaf++) convti_reduce_leaf(t, leaf, &mine);
+    status = convti_reduce_finish(t, &total);
+    return !status && total.error.status ? error_of(t, &total) : status;
+}

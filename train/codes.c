@@ -366,8 +366,8 @@ convt_status convt_codes_start(convt_trainer *trainer)
                    : convti_fail(&trainer->error, CONVT_NO_MEMORY, "codes.values",
                                  "the projection needs %zu bytes", convti_size_total(&size));
     convti_team_each(s.threads, s.panels, fill_panel, &s);
-    convt_status status = project_own(&s);
+    convt_status status = convti_agree(trainer, project_own(&s));
     if (!status) status = standardize(&s);
     convti_arena_release(&arena);
-    return status;
+    return status ? status : convti_codes_collect(trainer);
 }

@@ -53,3 +53,20 @@ bool convti_cut_next(const convti_cut *cut, convti_runs *runs)
     }
     return runs->count > 0;
 }
+
+static int64_t within(int64_t value, int64_t most)
+{
+    return value < 0 ? 0 : smaller(value, most);
+}
+
+int64_t convti_cut_index(const convti_cut *cut, int64_t sample)
+{
+    const int64_t leaf = convti_cut_leaf(cut, sample), first = cut->begin * cut->leaf;
+    const int64_t width = smaller(cut->end * cut->leaf, cut->batch) - first;
+    if (leaf < cut->begin || leaf >= cut->end) return -1;
+    const int64_t training = cut->train_count / cut->batch * width +
+                             within(cut->train_count % cut->batch - first, width);
+    const bool trains = sample < cut->train_count;
+    const int64_t at = trains ? sample : sample - cut->train_count;
+    return (trains ? 0 : training) + at / cut->batch * width + at % cut->batch - first;
+}

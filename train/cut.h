@@ -27,6 +27,9 @@ int64_t convti_cut_leaves(const convti_cut *cut, int64_t count);
 /* Leaf of a sample. */
 int64_t convti_cut_leaf(const convti_cut *cut, int64_t sample);
 
+/* Own samples before an own one; -1: it is another rank's. */
+int64_t convti_cut_index(const convti_cut *cut, int64_t sample);
+
 /* Consecutive samples of leaves begin .. end; start with {.begin, .end}. False behind the last ones. */
 typedef struct convti_runs {
     int64_t begin, end;   /* leaves */

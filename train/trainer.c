@@ -311,10 +311,9 @@ const convt_error *convt_trainer_error(const convt_trainer *trainer)
     return &trainer->error;
 }
 
-bool convt_trainer_owns(const convt_trainer *trainer, int64_t sample)
+int64_t convt_trainer_own(const convt_trainer *trainer, int64_t sample)
 {
-    const int64_t leaf = convti_cut_leaf(&trainer->cut, sample);
-    return leaf >= trainer->cut.begin && leaf < trainer->cut.end;
+    return convti_cut_index(&trainer->cut, sample);
 }
 
 void convt_trainer_collect(convt_trainer *trainer)

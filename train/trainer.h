@@ -58,6 +58,10 @@ typedef enum convti_wish { CONVTI_STOP = 1, CONVTI_COLLECT = 2 } convti_wish;
 convt_status convti_batch(convt_trainer *trainer, convti_samples samples, convti_purpose purpose,
                           convt_loss_value *value, unsigned *wishes);
 
+/* The first error of all ranks that own samples, as that of each; status and trainer->error are those of
+ * this one. */
+convt_status convti_agree(convt_trainer *trainer, convt_status status);
+
 /* The status of a call of the exchange, as the trainer's error where it is one. */
 convt_status convti_exchanged(convt_trainer *trainer, convt_status status);
 

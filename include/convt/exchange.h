@@ -3,7 +3,7 @@
  * is one implementation, over MPI; train.h includes this header.
  *
  * Every process is a rank, 0 .. size - 1, runs the same program on the same configs, and owns a share
- * of the samples (convt_trainer_owns). Sums of gradients travel up a tree that ends at rank 0, and down
+ * of the samples (convt_trainer_own). Sums of gradients travel up a tree that ends at rank 0, and down
  * again as bytes, so that weights, codes, losses and history have the same bits for any number of
  * ranks, one included.
  */

@@ -290,7 +290,7 @@ typedef struct convt_trainer_config {
     double validation_split; /* the last fraction of the samples, before shuffling; in [0, 1) */
     /* that a batch is cut into, at most; up to 65536. 0: as convt_leaf_size says */
     int64_t leaves;
-    /* keep the order of the data; else a batch takes from every stratum, see convt_trainer_owns */
+    /* keep the order of the data; else a batch takes from every stratum, see convt_trainer_own */
     bool no_shuffle;
     uint64_t seed;
     bool (*on_batch)(void *context, const convt_progress *progress);
@@ -315,14 +315,15 @@ CONVT_API const convt_error *convt_trainer_error(const convt_trainer *trainer);
  * its message ends with "(rank 3)". CONVT_EXCHANGE_FAILED: a rank cannot be reached; the others must
  * be given up, too.
  *
- * convt_trainer_owns: samples i of the training part and of the held-out part belong, for good, to
+ * convt_trainer_own: how many of this rank's own samples come before this one; -1 for another rank's.
+ * Samples i of the training part and of the held-out part belong, for good, to
  * leaf (i mod batch_size) / leaf size, and leaves to ranks, in order and in equal shares. Shuffling
  * permutes the samples of a leaf; with one leaf, all.
  *
  * convt_trainer_collect: for callbacks of rank 0. Behind the next batch all codes are brought there,
  * and progress says that the state is whole.
  */
-CONVT_API bool convt_trainer_owns(const convt_trainer *trainer, int64_t sample);
+CONVT_API int64_t convt_trainer_own(const convt_trainer *trainer, int64_t sample);
 CONVT_API void convt_trainer_collect(convt_trainer *trainer);
 
 /* Leaves of a full batch; ranks beyond as many have nothing to do. */
@@ -330,7 +331,7 @@ CONVT_API int64_t convt_trainer_leaves(const convt_trainer *trainer);
 
 /*
  * The start that lets plain SGD learn codes: a random projection of each sample's target, seeded, every
- * component standardized over all samples; with fix_first component 0 is 1. Takes scratch from the
+ * component standardized over all samples; with fix_first component 0 is 1. Rank 0 has them all. Takes scratch from the
  * allocator and gives it back. CONVT_INVALID_ARGUMENT without codes; CONVT_NO_MEMORY,
  * CONVT_TOO_LARGE, any status of gather.
  */
