@@ -6,11 +6,27 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+static struct {
+    bool later;
+    char first[COMPLAINT_ROOM];
+} kept;
+
+void complain_later(bool later)
+{
+    kept.later = later;
+}
+
+const char *complained(void)
+{
+    return kept.first;
+}
 
 int complain(int code, const char *where, const char *format, ...)
 {
     char what[1024];
-    char line[2048];
+    char line[COMPLAINT_ROOM];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(what, sizeof what, format, arguments);
@@ -18,6 +34,10 @@ int complain(int code, const char *where, const char *format, ...)
     snprintf(line, sizeof line, "convt: %s: %s", where, what);
     for (char *p = line; *p; p++) {
         if ((unsigned char)*p < ' ' || *p == 127) *p = '?';
+    }
+    if (kept.later) {
+        if (!kept.first[0]) memcpy(kept.first, line, sizeof line);
+        return code;
     }
     fflush(stdout);
     fprintf(stderr, "%s\n", line);

@@ -8,6 +8,7 @@
 #ifndef CONVT_CLI_H
 #define CONVT_CLI_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <convt/io.h>
@@ -25,6 +26,12 @@ enum exit_code {
  * characters become '?'. */
 int complain(int code, const char *where, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Later: error lines are kept, and the first one is what complained() gives, "" while there is none.
+ * For ranks that are not the one that prints. */
+enum { COMPLAINT_ROOM = 2048 };
+void complain_later(bool later);
+const char *complained(void);
 
 /* The line of a library error about a config or model: where is the field, or `option` where the
  * error names none. Returns 1 for files that cannot be read or are corrupt and where memory

@@ -144,23 +144,28 @@ static unsigned long checksum(const void *data, size_t size)
     return crc;
 }
 
-void image_fingerprint(const convt_images *images, char text[160])
+uint64_t sample_digest(const void *sample, size_t bytes, int64_t index)
 {
-    size_t size = (size_t)(images->count * pixel_count(images)) * element_size(images->element);
-    snprintf(text, 160, "%lldx%lldx%lldx%lld %s %08lx", (long long)images->count,
-             (long long)images->h, (long long)images->w, (long long)images->c,
-             element_name(images->element), checksum(images->data, size));
+    uint64_t z = (uint64_t)index * UINT64_C(0x9e3779b97f4a7c15) + checksum(sample, bytes);
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return z ^ z >> 31;
 }
 
-void array_fingerprint(const convt_array *array, char text[160])
+void image_fingerprint(const convt_images *images, int64_t count, uint64_t digest, char text[160])
 {
-    size_t at = 0;
-    for (int i = 0; i < array->rank && at < 120; i++)
-        at += (size_t)snprintf(text + at, 160 - at, "%s%lld", i ? "x" : "",
-                               (long long)array->shape[i]);
-    size_t size = (size_t)convt_array_count(array) * element_size(array->element);
-    snprintf(text + at, 160 - at, " %s %08lx", element_name(array->element),
-             checksum(array->data, size));
+    snprintf(text, 160, "%lldx%lldx%lldx%lld %s %016llx", (long long)count, (long long)images->h,
+             (long long)images->w, (long long)images->c, element_name(images->element),
+             (unsigned long long)digest);
+}
+
+void array_fingerprint(const convt_array *array, int64_t count, uint64_t digest, char text[160])
+{
+    size_t at = (size_t)snprintf(text, 160, "%lld", (long long)count);
+    for (int i = 1; i < array->rank && at < 120; i++)
+        at += (size_t)snprintf(text + at, 160 - at, "x%lld", (long long)array->shape[i]);
+    snprintf(text + at, 160 - at, " %s %016llx", element_name(array->element),
+             (unsigned long long)digest);
 }
 
 /* Where images lie beside the command that runs, wherever that prefix is now. malloc'ed. */

@@ -31,10 +31,13 @@ typedef struct value_range {
 value_range image_range(const convt_images *images);
 value_range array_range(const convt_array *array);
 
-/* "60000x28x28x1 u8 1a2b3c4d": shape, element and checksum, so that --resume can tell other data.
- * Needs 160 bytes. */
-void image_fingerprint(const convt_images *images, char text[160]);
-void array_fingerprint(const convt_array *array, char text[160]);
+/* Of the bytes of a sample and of its number. */
+uint64_t sample_digest(const void *sample, size_t bytes, int64_t index);
+
+/* "60000x28x28x1 u8 1a2b3c4d5e6f7081": shape, element and the sum of all samples' digests, so that
+ * --resume can tell other data. Needs 160 bytes. */
+void image_fingerprint(const convt_images *images, int64_t count, uint64_t digest, char text[160]);
+void array_fingerprint(const convt_array *array, int64_t count, uint64_t digest, char text[160]);
 
 size_t element_size(convt_element element);
 

@@ -184,8 +184,11 @@ static int make_layers(job *j)
     if (!j->layers || !j->saved) return out_of_memory();
     memcpy(j->layers, j->spec.layers, count * sizeof *j->layers);
     j->layer_count = j->spec.count;
-    int64_t leaf = convt_leaf_size(j->loss.kind, j->batch_size,
-                                   model_parameter_bytes(j->layers, j->layer_count));
+    const option_value *leaves = &j->opt->leaves;
+    int64_t leaf = leaves->given
+                       ? (j->batch_size - 1) / leaves->integer + 1
+                       : convt_leaf_size(j->loss.kind, j->batch_size,
+                                         model_parameter_bytes(j->layers, j->layer_count));
     j->layers[0].max_batch = leaf < j->dataset.count ? leaf : j->dataset.count;
     j->layers[0].threads = (int)j->opt->threads.integer;
     j->layers[0].seed = j->opt->seed.seed;
@@ -227,6 +230,7 @@ static int check_target(job *j)
     convt_shape last = convt_layer_output(convt_model_layer(j->model, j->layer_count - 1));
     convt_array wanted = output_array(&j->spec, last, CONVT_FLOAT32, j->dataset.count),
                 given = j->y;
+    given.shape[0] = j->dataset.count;
     char a[96], b[96];
     if (numbers && j->spec.y_size[0] > 0)
         return complain(EXIT_USAGE, "--loss", "%s takes no model that ends with a Reshape",
@@ -316,7 +320,6 @@ static int make_optimizer(job *j)
 /* The array's shape is in memory order, as numpy and `convt predict` read it. */
 static int make_codes(job *j)
 {
-    convt_error err = {0};
     const convt_config *first = convt_layer_config(convt_model_layer(j->model, 0));
     convt_shape s = first->input;
     int64_t count = j->dataset.count;
@@ -337,14 +340,18 @@ static int make_codes(job *j)
     j->codes = (convt_codes){.values = {j->code_values.data, first->dtype, count, s.h, s.w, s.c},
                              .learning_rate = rate->given ? rate->real : RECIPE_CODES_RATE,
                              .fix_first = s.h * s.w == 1 && s.c > 1};
-    if (j->checkpoint.archive.count > 0) return OPTIONS_PARSED;
-    convt_status status = convt_codes_start(&j->codes, &j->dataset, j->target, j->opt->seed.seed,
-                                            (int)j->opt->threads.integer, NULL, &err);
-    return status ? complain_config("--codes", &err) : OPTIONS_PARSED;
+    return OPTIONS_PARSED;
 }
 
-/* Arrays are trained on in the model's dtype; images are converted batch by batch. */
-static int convert_arrays(job *j)
+static int start_codes(job *j)
+{
+    if (j->supervised || j->checkpoint.archive.count > 0) return OPTIONS_PARSED;
+    const convt_status status = convt_codes_start(j->trainer);
+    if (status == CONVT_EXCHANGE_FAILED) j->crew.lost = true;
+    return status ? complain_config("--codes", convt_trainer_error(j->trainer)) : OPTIONS_PARSED;
+}
+
+int job_convert_arrays(job *j)
 {
     convt_error err = {0};
     convt_dtype dtype = convt_layer_config(convt_model_layer(j->model, 0))->dtype;
@@ -352,8 +359,8 @@ static int convert_arrays(job *j)
     if (!j->supervised) return OPTIONS_PARSED;
     if (convt_array_convert(&j->x, dtype, &err) != CONVT_OK) return complain_data("--x", &err);
     if (convt_array_convert(&j->y, dtype, &err) != CONVT_OK) return complain_data("--y", &err);
-    j->arrays.x = (convt_const_view){j->x.data, dtype, j->dataset.count, x.h, x.w, x.c};
-    j->arrays.y = (convt_const_view){j->y.data, dtype, j->dataset.count, y.h, y.w, y.c};
+    j->arrays.x = (convt_const_view){j->x.data, dtype, j->x.shape[0], x.h, x.w, x.c};
+    j->arrays.y = (convt_const_view){j->y.data, dtype, j->y.shape[0], y.h, y.w, y.c};
     return OPTIONS_PARSED;
 }
 
@@ -364,17 +371,15 @@ static size_t view_bytes(const convt_view *v)
     return (size_t)(v->n * v->h * v->w * v->c) * (v->dtype == CONVT_FLOAT64 ? 8 : 4);
 }
 
-static int make_state(job *j)
+/* Only rank 0 saves, and so needs a good state to go back to. */
+static int make_good_state(job *j)
 {
     size_t size = 0;
-    j->state_count = convt_trainer_state(j->trainer, NULL, 0);
-    j->live = calloc((size_t)j->state_count, sizeof *j->live);
+    if (j->crew.exchange.rank > 0) return OPTIONS_PARSED;
     j->good = calloc((size_t)j->state_count, sizeof *j->good);
-    if (!j->live || !j->good || !history_reserve(&j->history, j->epochs)) return out_of_memory();
-    convt_trainer_state(j->trainer, j->live, j->state_count);
     for (int i = 0; i < j->state_count; i++) size += (view_bytes(&j->live[i].values) + 7) / 8 * 8;
     j->good_memory = malloc(size ? size : 1);
-    if (!j->good_memory) return out_of_memory();
+    if (!j->good || !j->good_memory) return out_of_memory();
     size = 0;
     for (int i = 0; i < j->state_count; i++) {
         j->good[i] = j->live[i];
@@ -384,9 +389,18 @@ static int make_state(job *j)
     return OPTIONS_PARSED;
 }
 
+static int make_state(job *j)
+{
+    j->state_count = convt_trainer_state(j->trainer, NULL, 0);
+    j->live = calloc((size_t)j->state_count, sizeof *j->live);
+    if (!j->live || !history_reserve(&j->history, j->epochs)) return out_of_memory();
+    convt_trainer_state(j->trainer, j->live, j->state_count);
+    return make_good_state(j);
+}
+
 void job_keep_state(job *j)
 {
-    for (int i = 0; i < j->state_count; i++)
+    for (int i = 0; j->good && i < j->state_count; i++)
         memcpy(j->good[i].values.data, j->live[i].values.data, view_bytes(&j->live[i].values));
 }
 
@@ -444,9 +458,10 @@ char *job_place(const job *j, const convt_state rows[], char text[64])
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-static int make_trainer(job *j, convt_trainer_config *cfg)
+static int make_trainer(job *j)
 {
     convt_error err = {0};
+    convt_trainer_config *cfg = &j->trainer_config;
     j->loss.threads = (int)j->opt->threads.integer;
     cfg->model = j->model;
     cfg->sgd = j->sgd;
@@ -455,23 +470,30 @@ static int make_trainer(job *j, convt_trainer_config *cfg)
     cfg->codes = j->codes;
     cfg->epochs = j->epochs;
     cfg->batch_size = j->batch_size;
+    cfg->leaves = j->opt->leaves.integer;
     cfg->validation_split = j->opt->validation_split.real;
     cfg->no_shuffle = j->opt->no_shuffle.given;
     cfg->seed = j->opt->seed.seed;
+    cfg->exchange = j->crew.exchange;
     if (convt_trainer_create(&j->trainer, cfg, &err) != CONVT_OK)
         return complain_config("train", &err);
     return OPTIONS_PARSED;
 }
 
-int job_create(job *j, convt_trainer_config *callbacks)
+int job_create(job *j)
 {
-    static int (*const steps[])(job *) = {read_spec,      make_layers, make_model,
-                                          make_optimizer, make_codes,  convert_arrays};
+    static int (*const steps[])(job *) = {read_spec,  make_layers,  make_model, make_optimizer,
+                                          make_codes, make_trainer, make_state};
     int code = OPTIONS_PARSED;
     j->history.validation = j->opt->validation_split.real > 0;
     for (size_t i = 0; i < LENGTH(steps) && code == OPTIONS_PARSED; i++) code = steps[i](j);
-    if (code == OPTIONS_PARSED) code = make_trainer(j, callbacks);
-    if (code == OPTIONS_PARSED) code = make_state(j);
+    return code;
+}
+
+int job_start(job *j)
+{
+    int code = crew_agree(&j->crew, job_convert_arrays(j));
+    if (code == OPTIONS_PARSED) code = start_codes(j);
     if (code == OPTIONS_PARSED && j->checkpoint.archive.count > 0)
         code = continue_from_checkpoint(j);
     if (code == OPTIONS_PARSED) job_keep_state(j);
@@ -490,6 +512,7 @@ void job_close(job *j)
     convt_images_free(&j->images.images);
     checkpoint_free(&j->checkpoint);
     settings_free(&j->settings);
+    free(j->rows);
     free(j->history.rows);
     free(j->good_memory);
     free(j->good);

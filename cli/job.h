@@ -7,20 +7,30 @@
 
 #include <convt/io.h>
 
+#include "crew.h"
 #include "data.h"
 #include "options.h"
 #include "progress.h"
 #include "run.h"
 
 typedef struct train_options {
-    option_value data, model, out, epochs, batch_size, loss, from_logits, optimizer, x, y, codes,
-        codes_learning_rate;
+    option_value data, model, out, epochs, batch_size, leaves, loss, from_logits, optimizer, x, y,
+        codes, codes_learning_rate;
     option_value no_shuffle, seed, threads, validation_split, checkpoint_minutes, resume, force,
         quiet;
 } train_options;
 
+/* What the images, or x and y, hold on all ranks together: sums of the samples' digests; range of the
+ * targets. */
+enum { JOB_SOURCES = 3 };
+typedef struct job_contents {
+    uint64_t digest[JOB_SOURCES];
+    value_range range;
+} job_contents;
+
 typedef struct job {
     train_options *opt;
+    crew crew;
     const char *directory;
     int lock; /* of the directory; -1: not there yet */
     bool supervised;
@@ -34,6 +44,9 @@ typedef struct job {
     convt_array x, y;
     convt_arrays arrays;
     convt_dataset dataset;
+    int64_t *rows, rows_room; /* where samples that are gathered lie among those of this rank */
+    value_range range;        /* of this rank's targets */
+    job_contents contents;
     convt_shape target; /* as a picture */
     convt_shape output; /* the same as the last layer gives it */
     int64_t train_count;
@@ -51,6 +64,7 @@ typedef struct job {
     convt_array code_values;
     convt_model *model;
     convt_sgd *sgd;
+    convt_trainer_config trainer_config; /* with the callbacks from the beginning */
     convt_trainer *trainer;
 
     /* The present state, and a copy of the one after the last whole epoch, or with which this
@@ -70,13 +84,35 @@ typedef struct job {
 
 /* Functions that return int give OPTIONS_PARSED to go on, or the exit code after the error line. */
 
-/* Reads the data and checks it. job_data.c */
+/* The data, checked: all of it, or, where there are several ranks, what it looks like, and, when the
+ * trainer knows whose is what, the own samples. job_data.c */
 int job_read_data(job *j);
+int job_read_share(job *j);
+
+/* Sees to it that the samples index[0..n), n distinct ones in rising order, can be shown: sample i lies
+ * in row job_shown_row(j, i, index[i]) then. For rank 0, at the end. */
+int job_read_shown(job *j, const int64_t index[], int64_t n);
+static inline int64_t job_shown_row(const job *j, int64_t i, int64_t index)
+{
+    return crew_is_shared(&j->crew) ? i : index;
+}
+
+/* What the data hold, on all ranks together; every rank. */
+int job_find_contents(job *j);
 
 /* The checkpoint of the run in the directory; and its options where the command line gives none.
  * job_settings.c */
 convt_status job_read_checkpoint(job *j, convt_error *err);
+convt_status job_decode_checkpoint(job *j, const void *data, size_t size, convt_error *err);
 int job_take_settings(job *j, const options *table);
+
+/* Gives every rank the checkpoint that rank 0 has read, if it has. job_ranks.c */
+int job_share_checkpoint(job *j, const options *table);
+
+/* Refuses ranks that there is no work for, and says how it is shared; refuses those that would not train
+ * what rank 0 does. */
+int job_check_ranks(job *j);
+int job_compare_ranks(job *j);
 
 /* Notes what the data holds, and compares it with what it was; then notes everything else. False
  * where memory is out. */
@@ -87,12 +123,17 @@ bool job_add_settings(job *j, const options *table);
 /* The options spelled out, as a shell reads them; malloc'ed, NULL where memory is out. */
 char *job_command_line(const job *j);
 
-/* Makes model, optimizer, codes and trainer, with the values of the checkpoint if there is one.
- * job.c */
-int job_create(job *j, convt_trainer_config *callbacks);
+/* Makes model, optimizer, codes and trainer. job.c */
+int job_create(job *j);
+
+/* With the data there: starts the codes, or takes the values of the checkpoint. Every rank. */
+int job_start(job *j);
 void job_close(job *j);
 
-/* Copies the present state to the good one, or back. */
+/* Arrays are trained on in the model's dtype; images are converted batch by batch. */
+int job_convert_arrays(job *j);
+
+/* Copies the present state to the good one, or back; on rank 0. */
 void job_keep_state(job *j);
 void job_restore_state(job *j);
 

@@ -17,25 +17,16 @@ static const struct setting {
     const char *name;
     bool may_differ;
 } setting_rows[] = {
-    {"data", MAY_DIFFER},
-    {"x", MAY_DIFFER},
-    {"y", MAY_DIFFER},
-    {"model", MUST_AGREE},
-    {"codes", MUST_AGREE},
-    {"epochs", MAY_DIFFER},
-    {"batch-size", MUST_AGREE},
-    {"loss", MUST_AGREE},
-    {"from-logits", MUST_AGREE},
-    {"optimizer", MUST_AGREE},
-    {"codes-learning-rate", MUST_AGREE},
-    {"no-shuffle", MUST_AGREE},
-    {"validation-split", MUST_AGREE},
-    {"seed", MUST_AGREE},
-    {"data content", MUST_AGREE},
-    {"x content", MUST_AGREE},
-    {"y content", MUST_AGREE},
-    {"layers", MAY_DIFFER},
-    {"sgd", MAY_DIFFER},
+    {"data", MAY_DIFFER},       {"x", MAY_DIFFER},
+    {"y", MAY_DIFFER},          {"model", MUST_AGREE},
+    {"codes", MUST_AGREE},      {"epochs", MAY_DIFFER},
+    {"batch-size", MUST_AGREE}, {"leaves", MUST_AGREE},
+    {"loss", MUST_AGREE},       {"from-logits", MUST_AGREE},
+    {"optimizer", MUST_AGREE},  {"codes-learning-rate", MUST_AGREE},
+    {"no-shuffle", MUST_AGREE}, {"validation-split", MUST_AGREE},
+    {"seed", MUST_AGREE},       {"data content", MUST_AGREE},
+    {"x content", MUST_AGREE},  {"y content", MUST_AGREE},
+    {"layers", MAY_DIFFER},     {"sgd", MAY_DIFFER},
 };
 
 static bool is_option(const char *name)
@@ -89,11 +80,23 @@ int job_take_settings(job *j, const options *table)
     return code;
 }
 
+static const char *const *setting_names(void)
+{
+    static const char *names[LENGTH(setting_rows)];
+    for (size_t i = 0; i < LENGTH(setting_rows); i++) names[i] = setting_rows[i].name;
+    return names;
+}
+
 convt_status job_read_checkpoint(job *j, convt_error *err)
 {
-    const char *names[LENGTH(setting_rows)];
-    for (size_t i = 0; i < LENGTH(setting_rows); i++) names[i] = setting_rows[i].name;
-    return checkpoint_read(j->directory, names, LENGTH(setting_rows), &j->checkpoint, err);
+    return checkpoint_read(j->directory, setting_names(), LENGTH(setting_rows), &j->checkpoint,
+                           err);
+}
+
+convt_status job_decode_checkpoint(job *j, const void *data, size_t size, convt_error *err)
+{
+    return checkpoint_decode(data, size, setting_names(), LENGTH(setting_rows), &j->checkpoint,
+                             err);
 }
 
 /* ---- keeping --------------------------------------------------------------------------------- */
@@ -107,9 +110,9 @@ static char *content_text(const job *j, size_t i)
 {
     char text[160] = "";
     if (i == 0)
-        image_fingerprint(&j->images.images, text);
+        image_fingerprint(&j->images.images, j->dataset.count, j->contents.digest[i], text);
     else
-        array_fingerprint(i == 1 ? &j->x : &j->y, text);
+        array_fingerprint(i == 1 ? &j->x : &j->y, j->dataset.count, j->contents.digest[i], text);
     return text_of("%s", text);
 }
 

@@ -72,10 +72,11 @@ static convt_status draw_pairs(const job *j, predictor *p, gallery *g, void *x, 
     const char *inputs = j->supervised ? j->arrays.x.data : j->code_values.data;
     size_t bytes = sample_bytes(p);
     for (int64_t i = 0; i < g->pairs; i++) {
-        g->index[i] = i * j->dataset.count / g->pairs;
-        if (!original_pixels(j, g->index[i], p->channels_first, g->originals + i * pixel_count(g)))
+        const int64_t row = job_shown_row(j, i, g->index[i]);
+        const int64_t input = j->supervised ? row : g->index[i]; /* codes are all here */
+        if (!original_pixels(j, row, p->channels_first, g->originals + i * pixel_count(g)))
             return err->status = CONVT_NO_MEMORY;
-        memcpy((char *)x + (size_t)i * bytes, inputs + (size_t)g->index[i] * bytes, bytes);
+        memcpy((char *)x + (size_t)i * bytes, inputs + (size_t)input * bytes, bytes);
     }
     return draw(j, p, x, g->pairs, g->outputs, err);
 }
@@ -97,8 +98,7 @@ static bool is_picture(const job *j)
     bool classes = loss_of_class_numbers(j->loss.kind) ||
                    (j->loss.from_logits && loss_logits_of(j->loss.kind) == LOGITS_OF_SOFTMAX);
     if (classes || !drawable(j->target)) return false;
-    value_range range = j->supervised ? array_range(&j->y) : image_range(&j->images.images);
-    return range.low >= 0 && range.high <= 1;
+    return j->contents.range.low >= 0 && j->contents.range.high <= 1;
 }
 
 static bool gallery_open(gallery *g, const job *j)
@@ -108,6 +108,7 @@ static bool gallery_open(gallery *g, const job *j)
     int64_t pairs = PAIR_NUMBERS / pixel_count(g);
     pairs = pairs < FEWEST_PAIRS ? FEWEST_PAIRS : pairs > PAIRS ? PAIRS : pairs;
     g->pairs = pairs < j->dataset.count ? pairs : j->dataset.count;
+    for (int64_t i = 0; i < g->pairs; i++) g->index[i] = i * j->dataset.count / g->pairs;
     g->random = j->supervised ? 0 : pairs;
     g->way = j->supervised ? 0 : pairs < WAY ? pairs : WAY;
     size_t count = (size_t)pixel_count(g), all = (size_t)(2 * g->pairs + g->random + g->way);
@@ -221,7 +222,7 @@ static void add_pca(job *j, report *r)
 {
     const convt_view *v = &j->codes.values;
     convt_images images = j->images.images;
-    if (j->supervised) return;
+    if (j->supervised || crew_is_shared(&j->crew)) return; /* the images are all over the ranks */
     images.count = j->train_count;
     r->pca_components = v->h * v->w * v->c;
     r->pca_mse = pca_residual(&images, r->pca_components);
@@ -307,6 +308,8 @@ int job_write_results(job *j, const char *notice)
         path[file] = run_path(j->directory, (run_file)file);
         good = good && path[file];
     }
+    /* Without its pictures, what was learned is saved all the same. */
+    if (good && pictures) pictures = job_read_shown(j, g.index, g.pairs) == OPTIONS_PARSED;
     err.status = CONVT_NO_MEMORY;
     convt_status status = good ? CONVT_OK : CONVT_NO_MEMORY;
     if (!status && pictures) status = gallery_draw(&g, j, &err);

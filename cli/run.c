@@ -365,6 +365,19 @@ static const char *find_flaw(run_checkpoint *checkpoint, const char *const names
     return NULL;
 }
 
+/* Of an archive that was read, or was not: then with that status. */
+static convt_status check_archive(convt_status status, run_file file, const char *const names[],
+                                  int count, run_checkpoint *checkpoint, convt_error *err)
+{
+    const char *flaw = status ? NULL : find_flaw(checkpoint, names, count);
+    if (flaw) {
+        status = refuse(err, CONVT_BAD_FORMAT, "%s", flaw);
+        snprintf(err->field, sizeof err->field, "%s", run_file_name(file));
+    }
+    if (status) checkpoint_free(checkpoint);
+    return status;
+}
+
 static convt_status read_generation(const char *directory, run_file file, const char *const names[],
                                     int count, run_checkpoint *checkpoint, convt_error *err)
 {
@@ -372,14 +385,26 @@ static convt_status read_generation(const char *directory, run_file file, const 
     memset(checkpoint, 0, sizeof *checkpoint);
     if (!path) return no_memory(err);
     convt_status status = convt_npz_read(path, settings_member, &checkpoint->archive, err);
-    const char *flaw = status ? NULL : find_flaw(checkpoint, names, count);
-    if (flaw) {
-        status = refuse(err, CONVT_BAD_FORMAT, "%s", flaw);
-        snprintf(err->field, sizeof err->field, "%s", run_file_name(file));
-    }
     free(path);
-    if (status) checkpoint_free(checkpoint);
+    return check_archive(status, file, names, count, checkpoint, err);
+}
+
+convt_status checkpoint_bytes(const char *directory, const run_checkpoint *checkpoint, char **data,
+                              size_t *size, convt_error *err)
+{
+    char *path = run_path(directory, checkpoint->damage.status ? RUN_BEFORE : RUN_CHECKPOINT);
+    convt_status status = path ? convt_file_read(path, data, size, err) : no_memory(err);
+    free(path);
     return status;
+}
+
+convt_status checkpoint_decode(const void *data, size_t size, const char *const names[], int count,
+                               run_checkpoint *checkpoint, convt_error *err)
+{
+    memset(checkpoint, 0, sizeof *checkpoint);
+    convt_status status = convt_npz_decode(data, size, run_file_name(RUN_CHECKPOINT),
+                                           settings_member, &checkpoint->archive, err);
+    return check_archive(status, RUN_CHECKPOINT, names, count, checkpoint, err);
 }
 
 convt_status checkpoint_read(const char *directory, const char *const names[], int count,

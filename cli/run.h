@@ -114,6 +114,12 @@ convt_status checkpoint_read(const char *directory, const char *const names[], i
                              run_checkpoint *checkpoint, convt_error *err);
 void checkpoint_free(run_checkpoint *checkpoint);
 
+/* The bytes of the file that this checkpoint was read from (malloc'ed), and a checkpoint from them. */
+convt_status checkpoint_bytes(const char *directory, const run_checkpoint *checkpoint, char **data,
+                              size_t *size, convt_error *err);
+convt_status checkpoint_decode(const void *data, size_t size, const char *const names[], int count,
+                               run_checkpoint *checkpoint, convt_error *err);
+
 /* Copies state and history out of the checkpoint; every row must be there in its shape. */
 convt_status checkpoint_restore(const run_checkpoint *checkpoint, convt_state rows[], int count,
                                 run_history *history, convt_error *err);

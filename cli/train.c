@@ -35,6 +35,11 @@ static const option rows[] = {
         1e9),
     ROW("batch-size", "B", OPTION_INTEGER, batch_size,
         "samples per step (default 128; 32 with --x)", 1, 1e9),
+    ROW("leaves", "N", OPTION_INTEGER, leaves,
+        "parts of a batch that are summed in a fixed tree, and that ranks of mpirun share "
+        "(default: "
+        "16, fewer for large models); part of what fixes the bits",
+        1, 65536),
     ROW("loss", "NAME", OPTION_TEXT, loss,
         "as Keras names it: mse, mae, huber, binary_crossentropy, dice, ... (default: "
         "binary_crossentropy; mse with --x)",
@@ -77,7 +82,8 @@ static const options table = {
     "what "
     "there is; after anything\n"
     "else, a crash or a kill, --resume goes on from the last checkpoint. Only one run at a time is "
-    "let into DIR.",
+    "let into DIR.\n"
+    "Several machines: mpirun -np 8 convt train ..., with the same results for any number.",
     rows, LENGTH(rows)};
 
 static const char default_directory[] = "convt-run";
@@ -212,33 +218,54 @@ static int choose_mode(job *j)
     return choose_loss(j);
 }
 
-static int prepare(job *j, convt_trainer_config *callbacks)
+/* ---- the steps in front of the first batch, each taken by all ranks --------------------------- */
+
+static bool leads(const job *j)
 {
-    int code = open_directory(j);
-    if (code == OPTIONS_PARSED) code = choose_mode(j);
-    if (code == OPTIONS_PARSED) code = job_read_data(j);
-    if (code == OPTIONS_PARSED)
-        code = job_add_contents(j) ? job_check_contents(j)
-                                   : complain(EXIT_FAILED, "train", "out of memory");
-    if (code == OPTIONS_PARSED) code = job_create(j, callbacks);
+    return j->crew.exchange.rank == 0;
+}
+
+static int lead_open_directory(job *j)
+{
+    return leads(j) ? open_directory(j) : OPTIONS_PARSED;
+}
+
+static int share_checkpoint(job *j)
+{
+    return job_share_checkpoint(j, &table);
+}
+
+static int note_contents(job *j)
+{
+    int code = job_find_contents(j);
     if (code != OPTIONS_PARSED) return code;
-    if (!job_add_settings(j, &table)) return complain(EXIT_FAILED, "train", "out of memory");
+    return job_add_contents(j) ? job_check_contents(j)
+                               : complain(EXIT_FAILED, "train", "out of memory");
+}
+
+/* One process has its data before its model, whose errors come later then; several the other way. */
+static int note_contents_first(job *j)
+{
+    return crew_is_shared(&j->crew) ? OPTIONS_PARSED : note_contents(j);
+}
+
+static int note_contents_now(job *j)
+{
+    return crew_is_shared(&j->crew) ? note_contents(j) : OPTIONS_PARSED;
+}
+
+static int note_settings(job *j)
+{
+    return job_add_settings(j, &table) ? OPTIONS_PARSED
+                                       : complain(EXIT_FAILED, "train", "out of memory");
+}
+
+static int make_ready(job *j)
+{
     if (stop_signal != 0)
         return complain(EXIT_SIGNAL + (int)stop_signal, "train",
                         "stopped by %s before the first batch, nothing is saved", signal_name());
-    return make_directory(j);
-}
-
-/* The first checkpoint shows that the directory can be written before hours are spent, and lets a
- * run that is killed in its first epoch be resumed. It is what replaces an earlier run. */
-static int begin(job *j)
-{
-    convt_error err = {0};
-    if (j->opt->resume.given) return OPTIONS_PARSED;
-    j->succession = RUN_BEGINS;
-    if (job_write_checkpoint(j, j->good, &err) != CONVT_OK) return complain_data("--out", &err);
-    run_remove_results(j->directory);
-    return OPTIONS_PARSED;
+    return leads(j) ? make_directory(j) : OPTIONS_PARSED;
 }
 
 static void announce(const job *j)
@@ -263,17 +290,53 @@ static void announce(const job *j)
     fflush(stdout);
 }
 
+/* The first checkpoint shows that the directory can be written before hours are spent, and lets a
+ * run that is killed in its first epoch be resumed. It is what replaces an earlier run. */
+static int begin(job *j)
+{
+    convt_error err = {0};
+    if (!leads(j)) return OPTIONS_PARSED;
+    announce(j);
+    if (j->opt->resume.given) return OPTIONS_PARSED;
+    j->succession = RUN_BEGINS;
+    if (job_write_checkpoint(j, j->good, &err) != CONVT_OK) return complain_data("--out", &err);
+    run_remove_results(j->directory);
+    return OPTIONS_PARSED;
+}
+
+static int prepare(job *j)
+{
+    static int (*const steps[])(job *) = {lead_open_directory, share_checkpoint,
+                                          choose_mode,         job_read_data,
+                                          note_contents_first, job_create,
+                                          job_check_ranks,     job_read_share,
+                                          note_contents_now,   job_start,
+                                          note_settings,       job_compare_ranks,
+                                          make_ready,          begin};
+    int code = OPTIONS_PARSED;
+    for (size_t i = 0; i < LENGTH(steps) && code == OPTIONS_PARSED; i++)
+        code = crew_agree(&j->crew, steps[i](j));
+    return code;
+}
+
 /* ---- training -------------------------------------------------------------------------------- */
+
+/* Rank 0's clock decides; the state of other ranks is there behind the next batch. */
+static void save_in_time(job *j, bool whole)
+{
+    const option_value *minutes = &j->opt->checkpoint_minutes;
+    const double every = 60 * (minutes->given ? minutes->real : CHECKPOINT_MINUTES);
+    if (seconds_now() - j->kept < every) return;
+    convt_trainer_collect(j->trainer);
+    if (whole) job_write_checkpoint(j, j->live, &j->error);
+}
 
 static bool on_batch(void *context, const convt_progress *now)
 {
     job *j = context;
-    const option_value *minutes = &j->opt->checkpoint_minutes;
     progress_batch(&j->progress, now);
-    if (seconds_now() - j->kept >= 60 * (minutes->given ? minutes->real : CHECKPOINT_MINUTES) &&
-        job_write_checkpoint(j, j->live, &j->error) != CONVT_OK)
-        return false;
-    return stop_signal == 0;
+    if (leads(j)) save_in_time(j, now->whole);
+    return stop_signal == 0 && j->error.status == CONVT_OK;
 }
 
 static bool on_epoch(void *context, const convt_progress *now)
@@ -281,9 +344,9 @@ static bool on_epoch(void *context, const convt_progress *now)
     job *j = context;
     history_append(&j->history, now);
     job_keep_state(j);
-    if (job_write_checkpoint(j, j->live, &j->error) != CONVT_OK) return false;
-    progress_epoch(&j->progress, now);
-    return stop_signal == 0;
+    if (leads(j)) job_write_checkpoint(j, j->live, &j->error);
+    if (j->error.status == CONVT_OK) progress_epoch(&j->progress, now);
+    return stop_signal == 0 && j->error.status == CONVT_OK;
 }
 
 /* Saves a run that did not reach its end. */
@@ -350,38 +413,54 @@ static void open_progress(job *j)
         .samples = samples < j->train_count ? samples : j->train_count,
     };
     progress_open(&j->progress, stdout, j->opt->quiet.given, &done);
+    /* mpirun gives its processes a terminal, whatever its own output is. */
+    if (crew_is_shared(&j->crew)) j->progress.terminal = false;
     j->kept = seconds_now();
+}
+
+static int end(job *j, convt_status status)
+{
+    if (j->error.status != CONVT_OK) return complain_data("--out", &j->error);
+    if (status == CONVT_OK) return end_complete(j);
+    if (status == CONVT_NOT_FINITE) return end_not_finite(j);
+    if (status != CONVT_STOPPED) return complain_config("train", convt_trainer_error(j->trainer));
+    if (stop_signal == 0) stop_signal = SIGTERM; /* another rank heard it */
+    return end_interrupted(j);
 }
 
 static int train(job *j)
 {
-    convt_trainer_config callbacks = {.on_batch = on_batch, .on_epoch = on_epoch, .context = j};
-    int code = prepare(j, &callbacks);
-    if (code != OPTIONS_PARSED) return code;
-    announce(j);
-    code = begin(j);
+    int code = prepare(j);
     if (code != OPTIONS_PARSED) return code;
     open_progress(j);
     convt_status status = convt_fit(j->trainer);
+    j->crew.lost = status == CONVT_EXCHANGE_FAILED;
     j->seconds = seconds_now() - j->progress.started;
     progress_close(&j->progress);
-    if (j->error.status != CONVT_OK) return complain_data("--out", &j->error);
-    if (status == CONVT_OK) return end_complete(j);
-    if (status == CONVT_NOT_FINITE) return end_not_finite(j);
-    if (status == CONVT_STOPPED && stop_signal != 0) return end_interrupted(j);
-    return complain_config("train", convt_trainer_error(j->trainer));
+    if (j->crew.lost) return complain_config("train", convt_trainer_error(j->trainer));
+    return crew_agree(&j->crew, leads(j) ? end(j, status) : OPTIONS_PARSED);
+}
+
+static int run(job *j, int argc, char **argv)
+{
+    int code = crew_agree(&j->crew, options_parse(&table, j->opt, argc, argv));
+    if (code != OPTIONS_PARSED) return code;
+    j->directory = j->opt->out.given ? j->opt->out.text : default_directory;
+    catch_signals();
+    code = train(j);
+    job_close(j);
+    if (j->lock >= 0) close(j->lock);
+    return code;
 }
 
 int command_train(int argc, char **argv)
 {
     train_options opt = {0};
     job j = {.opt = &opt, .lock = -1};
-    int code = options_parse(&table, &opt, argc, argv);
-    if (code != OPTIONS_PARSED) return code;
-    j.directory = opt.out.given ? opt.out.text : default_directory;
-    catch_signals();
-    code = train(&j);
-    job_close(&j);
-    if (j.lock >= 0) close(j.lock);
+    j.trainer_config =
+        (convt_trainer_config){.on_batch = on_batch, .on_epoch = on_epoch, .context = &j};
+    int code = crew_join(&j.crew);
+    if (code == OPTIONS_PARSED) code = run(&j, argc, argv);
+    crew_leave(&j.crew);
     return code;
 }

@@ -22,6 +22,16 @@ if(CONVT_IO)
     list(APPEND pc_files convt_io.pc)
 endif()
 
+if(CONVT_WITH_MPI)
+    set_target_properties(convt_mpi PROPERTIES EXPORT_NAME mpi)
+    set_target_properties(convt_mpi_static PROPERTIES EXPORT_NAME mpi_static)
+    install(TARGETS convt_mpi EXPORT convt_targets)
+    install(TARGETS convt_mpi_static EXPORT convt_mpi_static_targets)
+    install(EXPORT convt_mpi_static_targets NAMESPACE convt:: FILE convt-mpi-static-targets.cmake
+        DESTINATION ${package_dir})
+    list(APPEND pc_files convt_mpi.pc)
+endif()
+
 install(EXPORT convt_targets NAMESPACE convt:: FILE convt-targets.cmake DESTINATION ${package_dir})
 configure_package_config_file(cmake/convt-config.cmake.in convt-config.cmake
     INSTALL_DESTINATION ${package_dir})

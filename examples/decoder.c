@@ -79,11 +79,12 @@ static convt_status train(convt_error *err)
     if (!status)
         status =
             convt_sgd_create(&fit.sgd, &rule, rows, convt_model_parameters(fit.model, rows), err);
-    if (!status)
-        status =
-            convt_codes_start(&fit.codes, &fit.data, (convt_shape){SIDE, SIDE, 1}, 1, 0, NULL, err);
     if (!status) status = convt_trainer_create(&trainer, &fit, err);
-    if (!status && (status = convt_fit(trainer)) != CONVT_OK) *err = *convt_trainer_error(trainer);
+    if (!status) {
+        status = convt_codes_start(trainer);
+        if (!status) status = convt_fit(trainer);
+        if (status) *err = *convt_trainer_error(trainer);
+    }
     convt_trainer_destroy(trainer);
     convt_sgd_destroy(fit.sgd);
     convt_model_destroy(fit.model);

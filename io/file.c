@@ -317,6 +317,27 @@ convt_status convti_source_fill(convti_source *source, void *data, size_t size, 
     return status;
 }
 
+convt_status convti_source_skip(convti_source *source, uint64_t size, convt_error *err)
+{
+    const uint64_t start = source->position;
+    convt_status status = CONVT_OK;
+    if (source->read == read_input && size <= source->end - source->next) {
+        source->next += size;
+        source->position += size;
+        source->remaining -= (int64_t)size;
+        return CONVT_OK;
+    }
+    while (source->position - start < size && !status) {
+        char scrap[1 << 14];
+        size_t got;
+        const uint64_t rest = size - (source->position - start);
+        status =
+            read_some(source, scrap, rest < sizeof scrap ? (size_t)rest : sizeof scrap, &got, err);
+        if (!status && got == 0) return ends_early(source, source->position, start + size, err);
+    }
+    return status;
+}
+
 /* One byte more than asked, for the zero. */
 static convt_status resize(convti_source *source, void **data, size_t size, convt_error *err)
 {

@@ -90,7 +90,10 @@ convti_source convti_source_of_input(const convti_input *input, uint64_t begin, 
 /* Exactly `size` bytes or CONVT_BAD_FORMAT. */
 convt_status convti_source_fill(convti_source *source, void *data, size_t size, convt_error *err);
 
-/* The same into malloc'ed memory with a zero byte behind, which grows with what really arrives;
+/* Past `size` bytes, or CONVT_BAD_FORMAT. Those of a file are not read. */
+convt_status convti_source_skip(convti_source *source, uint64_t size, convt_error *err);
+
+/* Exactly `size` bytes into malloc'ed memory with a zero byte behind, which grows with what really arrives;
  * *data NULL on failure. */
 convt_status convti_source_take(convti_source *source, uint64_t size, void **data,
                                 convt_error *err);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "selection.h"
 #include "status.h"
 
 /* Bytes that may be gzipped, as one member or several. */
@@ -96,7 +97,8 @@ static bool count_bytes(const convt_images *images, uint64_t *bytes)
     return true;
 }
 
-static convt_status read_pixels(convti_source *source, convt_images *images, convt_error *err)
+static convt_status read_pixels(convti_source *source, const convt_selection *selection,
+                                convt_images *images, convt_error *err)
 {
     char label[128];
     uint64_t bytes;
@@ -107,25 +109,31 @@ static convt_status read_pixels(convti_source *source, convt_images *images, con
     if (!count_bytes(images, &bytes))
         status = convti_fail(err, CONVT_BAD_FORMAT, source->name,
                              "%smore bytes than can be counted", label);
-    if (!status) status = convti_source_take(source, bytes, &images->data, err);
+    const uint64_t each = !status && images->count > 0 ? bytes / (uint64_t)images->count : 0;
+    if (!status)
+        status = convti_source_take_kept(source, selection, images->count, each, &images->data,
+                                         &images->count, err);
     if (!status) status = convti_source_end(source, err);
     source->label = "";
     return status;
 }
 
-static convt_status read_images(unpacker *u, convt_images *images, convt_error *err)
+static convt_status read_images(unpacker *u, const convt_selection *selection, convt_images *images,
+                                int64_t *all, convt_error *err)
 {
     convti_source source = {
         .name = u->bytes.name, .label = "", .handle = u, .read = read_gzip, .remaining = -1};
     convt_status status = read_header(&source, images, err);
-    if (!status) status = read_pixels(&source, images, err);
+    *all = images->count;
+    if (!status) status = read_pixels(&source, selection, images, err);
     if (!status && u->gzip && !u->whole) /* all the pixels, but not the checksum behind them */
         status = convti_fail(err, CONVT_BAD_FORMAT, source.name,
                              "is cut off at the end of its gzip stream");
     return status;
 }
 
-convt_status convti_idx_read(const convti_input *input, convt_images *images, convt_error *err)
+convt_status convti_idx_read(const convti_input *input, const convt_selection *selection,
+                             convt_images *images, int64_t *all, convt_error *err)
 {
     enum { GZIP_ALONE = 15 + 16 };
     unsigned char start[2] = {0};
@@ -136,7 +144,7 @@ convt_status convti_idx_read(const convti_input *input, convt_images *images, co
     u.gzip = start[0] == 0x1F && start[1] == 0x8B;
     if (u.gzip && inflateInit2(&u.z, GZIP_ALONE) != Z_OK)
         return convti_no_memory(err, input->name, sizeof u);
-    convt_status status = read_images(&u, images, err);
+    convt_status status = read_images(&u, selection, images, all, err);
     if (u.gzip) inflateEnd(&u.z);
     if (status) convt_images_free(images);
     return status;

@@ -4,6 +4,8 @@
 
 #include "file.h"
 
-convt_status convti_idx_read(const convti_input *input, convt_images *images, convt_error *err);
+/* The images that are kept (NULL: all) of *all. */
+convt_status convti_idx_read(const convti_input *input, const convt_selection *selection,
+                             convt_images *images, int64_t *all, convt_error *err);
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "selection.h"
 #include "status.h"
 
 static const char magic[] = "\x93NUMPY";
@@ -284,46 +285,83 @@ static convt_status transpose(const convti_source *source, const header *h, conv
     return CONVT_OK;
 }
 
-convt_status convti_npy_take(convti_source *source, convt_array *array, convt_error *err)
+/* Data of the samples that are kept, of which there are array->shape[0] then. */
+static convt_status take_data(convti_source *source, const header *h,
+                              const convt_selection *selection, convt_array *array,
+                              convt_error *err)
+{
+    const int64_t samples = h->rank > 0 ? h->shape[0] : 1, each = samples ? h->count / samples : 0;
+    int64_t kept;
+    convt_status status = convti_source_take_kept(source, selection, samples,
+                                                  (uint64_t)each * (uint64_t)h->type.width,
+                                                  &array->data, &kept, err);
+    if (!status && h->rank > 0) array->shape[0] = kept;
+    if (!status) status = convti_source_end(source, err);
+    if (!status)
+        status = convti_elements_convert(source, array, kept * each, h->type, h->order == '<', err);
+    return status;
+}
+
+/* Samples of a transposed array lie in pieces all over it. */
+static convt_status take_transposed(convti_source *source, const header *h,
+                                    const convt_selection *selection, convt_array *array,
+                                    convt_error *err)
+{
+    convt_status status = take_data(source, h, NULL, array, err);
+    if (!status) status = transpose(source, h, array, err);
+    if (status || !selection) return status;
+    const size_t each = (size_t)(h->shape[0] ? h->count / h->shape[0] : 0);
+    array->shape[0] = convti_keep(selection, h->shape[0],
+                                  each * convti_element_size(array->element), array->data);
+    return CONVT_OK;
+}
+
+convt_status convti_npy_take_some(convti_source *source, const convt_selection *selection,
+                                  convt_array *array, int64_t *all, convt_error *err)
 {
     header h = {0};
     convt_status status = read_header(source, &h, err);
-    if (!status)
-        status = convti_source_take(source, (uint64_t)h.count * (uint64_t)h.type.width,
-                                    &array->data, err);
     if (status) return status;
     array->rank = h.rank;
     memcpy(array->shape, h.shape, sizeof h.shape);
-    status = convti_source_end(source, err);
-    if (!status)
-        status = convti_elements_convert(source, array, h.count, h.type, h.order == '<', err);
-    if (!status && h.fortran && h.rank > 1) status = transpose(source, &h, array, err);
+    *all = h.rank > 0 ? h.shape[0] : 1;
+    status = h.fortran && h.rank > 1 ? take_transposed(source, &h, selection, array, err)
+                                     : take_data(source, &h, selection, array, err);
     if (status) convt_array_free(array);
     return status;
 }
 
-static convt_status read_input(const convti_input *input, convt_array *array, convt_error *err)
+convt_status convti_npy_take(convti_source *source, convt_array *array, convt_error *err)
 {
-    convti_source source = convti_source_of_input(input, 0, input->size);
-    *array = (convt_array){0};
-    return convti_npy_take(&source, array, err);
+    int64_t all;
+    return convti_npy_take_some(source, NULL, array, &all, err);
 }
 
-convt_status convt_npy_read(const char *path, convt_array *array, convt_error *err)
+convt_status convt_npy_read_some(const char *path, const convt_selection *selection,
+                                 convt_array *array, int64_t *all, convt_error *err)
 {
     convti_input input;
     *array = (convt_array){0};
     convt_status status = convti_input_open(&input, path, err);
-    if (!status) status = read_input(&input, array, err);
+    convti_source source = convti_source_of_input(&input, 0, status ? 0 : input.size);
+    if (!status) status = convti_npy_take_some(&source, selection, array, all, err);
     convti_input_close(&input);
     return status;
+}
+
+convt_status convt_npy_read(const char *path, convt_array *array, convt_error *err)
+{
+    int64_t all;
+    return convt_npy_read_some(path, NULL, array, &all, err);
 }
 
 convt_status convt_npy_decode(const void *data, size_t size, const char *name, convt_array *array,
                               convt_error *err)
 {
     const convti_input input = convti_input_of_memory(name, data, size);
-    return read_input(&input, array, err);
+    convti_source source = convti_source_of_input(&input, 0, input.size);
+    *array = (convt_array){0};
+    return convti_npy_take(&source, array, err);
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */

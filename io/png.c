@@ -15,6 +15,7 @@
 #include <strings.h>
 
 #include "file.h"
+#include "selection.h"
 #include "status.h"
 
 static void keep_message(png_structp png, png_const_charp message)
@@ -214,7 +215,7 @@ static convt_status append(convt_images *images, const convt_images *image, size
     return CONVT_OK;
 }
 
-static convt_status read_next(const char *path, const char *first, convt_images *images,
+static convt_status read_next(const char *path, const char *first, bool kept, convt_images *images,
                               size_t *room, convt_error *err)
 {
     convt_images image = {0};
@@ -223,7 +224,7 @@ static convt_status read_next(const char *path, const char *first, convt_images 
     if (!status) status = convti_png_read(&input, &image, err);
     convti_input_close(&input);
     if (!image.data) return status;
-    if (images->count == 0)
+    if (images->h == 0)
         *images =
             (convt_images){.h = image.h, .w = image.w, .c = image.c, .element = CONVT_ELEMENT_U8};
     if (image.h != images->h || image.w != images->w || image.c != images->c)
@@ -232,19 +233,23 @@ static convt_status read_next(const char *path, const char *first, convt_images 
             "is %lld x %lld with %lld channels, the first, %.60s, is %lld x %lld with %lld",
             (long long)image.w, (long long)image.h, (long long)image.c, convti_base_name(first),
             (long long)images->w, (long long)images->h, (long long)images->c);
-    if (!status) status = append(images, &image, room, err);
+    if (!status && kept) status = append(images, &image, room, err);
     convt_images_free(&image);
     return status;
 }
 
-convt_status convti_png_read_folder(const char *folder, convt_images *images, convt_error *err)
+convt_status convti_png_read_folder(const char *folder, const convt_selection *selection,
+                                    convt_images *images, int64_t *all, convt_error *err)
 {
     names n = {0};
     size_t room = 0;
     *images = (convt_images){0};
     convt_status status = list_folder(folder, &n, err);
-    for (size_t i = 0; i < n.count && !status; i++)
-        status = read_next(n.list[i], n.list[0], images, &room, err);
+    *all = (int64_t)n.count;
+    for (size_t i = 0; i < n.count && !status; i++) {
+        const bool kept = convti_keeps(selection, (int64_t)i);
+        if (kept || i == 0) status = read_next(n.list[i], n.list[0], kept, images, &room, err);
+    }
     free_names(&n);
     if (status) convt_images_free(images);
     return status;

@@ -19,6 +19,8 @@ esac
 need_build_tools
 need libcmocka-dev pkg-config --exists cmocka
 need strace have strace
+need libopenmpi-dev have mpicc
+need openmpi-bin have mpirun
 need make have make # the outside project of tests/consumer has a Makefile
 # Elsewhere the report's test runs where a browser is there; in continuous integration it must run.
 [ "${CI-}" != true ] || need chromium have chromium

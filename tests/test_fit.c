@@ -141,6 +141,14 @@ static void finish(struct run *run)
     free(run);
 }
 
+static void assert_same_progress(const convt_progress *a, const convt_progress *b, int count)
+{
+    for (int i = 0; i < count; i++) {
+        assert_same_bits(&a[i], &b[i], offsetof(convt_progress, whole));
+        assert_true(a[i].whole && b[i].whole);
+    }
+}
+
 static void fit(struct run *run, convt_status expected)
 {
     const convt_status status = convt_fit(run->trainer);
@@ -466,6 +474,7 @@ static void every_order_is_as_likely(void **state)
     (void)state;
     struct run *run = prepare(CONVT_FLOAT32, false);
     run->cfg.epochs = SEEN / COUNT;
+    run->cfg.leaves = 1;
     create(run);
     fit(run, CONVT_OK);
     int in_place = 0, first_in_front = 0;
@@ -475,6 +484,26 @@ static void every_order_is_as_likely(void **state)
     }
     assert_in_range(in_place, 64 - 32, 64 + 32);       /* deviation 8 */
     assert_in_range(first_in_front, 31 - 16, 31 + 16); /* deviation 4 */
+    finish(run);
+}
+
+/* A batch of 8 in 3 leaves takes, of every 8 samples in the order of the data, 3, 3 and 2. */
+static void a_batch_takes_from_every_stratum(void **state)
+{
+    (void)state;
+    struct run *run = prepare(CONVT_FLOAT32, false);
+    run->cfg.leaves = 3;
+    create(run);
+    fit(run, CONVT_OK);
+    int moved = 0;
+    for (int64_t k = 0; k < 3 * COUNT; k++) {
+        const int64_t place = k % COUNT, sample = run->order[k];
+        assert_int_equal(sample % BATCH / 3, place % BATCH / 3);
+        moved += sample != place;
+    }
+    assert_in_range(moved, 3 * COUNT / 2, 3 * COUNT);
+    for (int e = 0; e < 3; e++) assert_permutation(run->order + (int64_t)e * COUNT, COUNT);
+    assert_int_equal(convt_trainer_leaves(run->trainer), 3);
     finish(run);
 }
 
@@ -578,7 +607,7 @@ static void a_stopped_run_goes_on_with_the_same_bits(void **state)
         fit(run, CONVT_OK);
         fit(whole, CONVT_OK);
         assert_int_equal(run->batch_calls, 9);
-        assert_same_bits(run->epochs, whole->epochs, 3 * sizeof *run->epochs);
+        assert_same_progress(run->epochs, whole->epochs, 3);
         assert_same_state(run, whole);
         finish(run);
         finish(whole);
@@ -618,8 +647,7 @@ static void a_run_resumes_from_its_state(void **state)
         assert_same_state(resumed, whole);
         const int epochs = resumed->epoch_calls;
         assert_int_equal(epochs, 3 - (stop - 1) / 3);
-        assert_same_bits(resumed->epochs, whole->epochs + 3 - epochs,
-                         (size_t)epochs * sizeof *whole->epochs);
+        assert_same_progress(resumed->epochs, whole->epochs + 3 - epochs, epochs);
         finish(run);
         finish(resumed);
         finish(whole);
@@ -791,10 +819,7 @@ static struct run *train_with_threads(convt_dtype dtype, int threads)
     run->cfg.validation_split = 0.2;
     run->rule.learning_rate = CONVT_SET(0.01);
     create(run);
-    const convt_shape target = {24, 24, 2};
-    assert_int_equal(
-        convt_codes_start(&run->cfg.codes, &run->cfg.data, target, 5, threads, NULL, NULL),
-        CONVT_OK);
+    assert_int_equal(convt_codes_start(run->trainer), CONVT_OK);
     fit(run, CONVT_OK);
     return run;
 }
@@ -807,7 +832,7 @@ static void bits_of_a_run_do_not_depend_on_threads(void **state)
         for (int k = 0; k < 3; k++) {
             struct run *many = train_with_threads((convt_dtype)dtype, (int[]){2, 3, 7}[k]);
             assert_same_state(one, many);
-            assert_same_bits(one->epochs, many->epochs, 2 * sizeof *one->epochs);
+            assert_same_progress(one->epochs, many->epochs, 2);
             finish(many);
         }
         finish(one);
@@ -834,19 +859,27 @@ static void memory_is_one_block_and_none_in_the_fit(void **state)
         assert_int_equal(accounts.calls, 1);
         assert_int_equal(accounts.live, 0);
 
-        accounts = (failalloc){.fail_at = k};
-        const convt_status started = convt_codes_start(&run->cfg.codes, &run->cfg.data,
-                                                       (convt_shape){SIDE, SIDE, 2}, 1, 0,
-                                                       &run->cfg.allocator, &run->err);
-        if (k == 1)
-            assert_refused(started, &run->err, CONVT_NO_MEMORY, "codes.values", "bytes");
-        else
-            assert_int_equal(started, CONVT_OK);
-        assert_int_equal(accounts.calls, 1);
-        assert_int_equal(accounts.live, 0);
         finish(run);
     }
     convt_trainer_destroy(NULL);
+}
+
+static void the_start_of_codes_gives_its_memory_back(void **state)
+{
+    (void)state;
+    struct run *run = prepare(CONVT_FLOAT32, true);
+    failalloc accounts = {0};
+    run->cfg.allocator = failalloc_allocator(&accounts);
+    create(run);
+    const int64_t trainer = accounts.live;
+    assert_int_equal(convt_codes_start(run->trainer), CONVT_OK);
+    assert_int_equal(accounts.calls, 2);
+    assert_int_equal(accounts.live, trainer);
+    accounts.fail_at = 3;
+    assert_refused(convt_codes_start(run->trainer), convt_trainer_error(run->trainer),
+                   CONVT_NO_MEMORY, "codes.values", "bytes");
+    assert_int_equal(accounts.live, trainer);
+    finish(run);
 }
 
 static void frozen_layers_stay(void **state)
@@ -934,7 +967,7 @@ static void held_out_codes_learn_without_the_weights(void **state)
     const size_t trained = bytes_of(first->x);
     assert_memory_not_equal((char *)run->x.data + trained, (char *)held_out + trained,
                             bytes_of(run->x) - trained);
-    assert_true(run->epochs[7].val_mse < run->epochs[0].val_mse);
+    assert_true(run->epochs[7].val_loss < run->epochs[0].val_loss);
     free(held_out);
     finish(run);
     finish(first);
@@ -942,10 +975,12 @@ static void held_out_codes_learn_without_the_weights(void **state)
 
 static void start_codes(struct run *run, uint64_t seed, int threads)
 {
-    const convt_shape target = {run->y.h, run->y.w, run->y.c};
-    convt_error err;
-    if (convt_codes_start(&run->cfg.codes, &run->cfg.data, target, seed, threads, NULL, &err))
-        fail_msg("%s: %s", err.field, err.message);
+    run->cfg.seed = seed;
+    run->layers[0].threads = threads;
+    create(run);
+    if (convt_codes_start(run->trainer))
+        fail_msg("%s: %s", convt_trainer_error(run->trainer)->field,
+                 convt_trainer_error(run->trainer)->message);
 }
 
 static void codes_start_standardized(void **state)
@@ -976,7 +1011,8 @@ static struct run *many_codes(void)
 {
     struct run *run = prepare(CONVT_FLOAT64, true);
     values_free(run->x);
-    run->x = values_new(CONVT_FLOAT64, COUNT, 1, 2, 20);
+    run->x = values_new(CONVT_FLOAT64, COUNT, 1, 1, 40);
+    run->layers[0].input.c = 40;
     run->cfg.codes = (convt_codes){.values = run->x, .fix_first = true};
     return run;
 }
@@ -1022,33 +1058,17 @@ static void equal_targets_start_with_codes_of_zero(void **state)
     finish(run);
 }
 
-static void wrong_codes_are_refused_at_the_start(void **state)
+static void no_codes_start_without_codes_or_samples(void **state)
 {
     (void)state;
-    struct run *run = many_codes();
-    convt_error err;
-    const convt_shape target = {SIDE, SIDE, 2}, none = {0, 0, 0};
-    convt_codes short_by_one = run->cfg.codes, nothing = {0};
-    short_by_one.values.n--;
-    convt_dataset empty = run->cfg.data;
-    empty.count = 0;
-    const convt_dataset *data = &run->cfg.data;
-    assert_refused(convt_codes_start(&short_by_one, data, target, 1, 1, NULL, &err), &err,
-                   CONVT_INVALID_SHAPE, "codes.values", "22");
-    assert_refused(convt_codes_start(NULL, data, target, 1, 1, NULL, &err), &err,
-                   CONVT_INVALID_ARGUMENT, "codes", "NULL");
-    assert_refused(convt_codes_start(&run->cfg.codes, NULL, target, 1, 1, NULL, &err), &err,
-                   CONVT_INVALID_ARGUMENT, "data", "NULL");
-    assert_refused(convt_codes_start(&nothing, data, target, 1, 1, NULL, &err), &err,
+    struct run *run = start(CONVT_FLOAT32, false), *unread = start(CONVT_FLOAT32, true);
+    assert_refused(convt_codes_start(run->trainer), convt_trainer_error(run->trainer),
                    CONVT_INVALID_ARGUMENT, "codes.values", "NULL");
-    assert_refused(convt_codes_start(&run->cfg.codes, &empty, target, 1, 1, NULL, &err), &err,
-                   CONVT_INVALID_ARGUMENT, "data", "samples");
-    assert_refused(convt_codes_start(&run->cfg.codes, data, none, 1, 1, NULL, &err), &err,
-                   CONVT_INVALID_SHAPE, "target", "elements");
-    run->fails_at = 3;
-    assert_refused(convt_codes_start(&run->cfg.codes, data, target, 1, 1, NULL, &err), &err,
+    unread->fails_at = 3;
+    assert_refused(convt_codes_start(unread->trainer), convt_trainer_error(unread->trainer),
                    CONVT_FILE_FAILED, "data.gather", "");
     finish(run);
+    finish(unread);
 }
 
 /* ---- does it learn? -------------------------------------------------------------------------- */
@@ -1108,6 +1128,8 @@ static void refusals_name_the_argument(void **state)
     REFUSE(data.gather, NULL, argument, "data.gather", "");
     REFUSE(epochs, -1, argument, "epochs", "-1");
     REFUSE(batch_size, -8, argument, "batch_size", "-8");
+    REFUSE(leaves, -1, argument, "leaves", "-1");
+    REFUSE(leaves, 65537, argument, "leaves", "65537");
     REFUSE(validation_split, 1, argument, "validation_split", "1");
     REFUSE(validation_split, -0.5, argument, "validation_split", "-0.5");
     REFUSE(validation_split, (double)NAN, argument, "validation_split", "nan");
@@ -1160,6 +1182,7 @@ int main(void)
         cmocka_unit_test(one_leaf_is_a_plain_step),
         cmocka_unit_test(epochs_are_seeded_permutations),
         cmocka_unit_test(every_order_is_as_likely),
+        cmocka_unit_test(a_batch_takes_from_every_stratum),
         cmocka_unit_test(progress_counts_from_one),
         cmocka_unit_test(held_out_samples_are_the_last_and_never_trained_on),
         cmocka_unit_test(evaluation_is_the_mean_of_losses_and_changes_nothing),
@@ -1174,13 +1197,14 @@ int main(void)
         cmocka_unit_test(a_failing_source_ends_the_fit),
         cmocka_unit_test(bits_of_a_run_do_not_depend_on_threads),
         cmocka_unit_test(memory_is_one_block_and_none_in_the_fit),
+        cmocka_unit_test(the_start_of_codes_gives_its_memory_back),
         cmocka_unit_test(frozen_layers_stay),
         cmocka_unit_test(codes_descend_on_the_loss_of_their_own_sample),
         cmocka_unit_test(held_out_codes_learn_without_the_weights),
         cmocka_unit_test(codes_start_standardized),
         cmocka_unit_test(codes_start_as_a_projection_of_the_targets),
         cmocka_unit_test(equal_targets_start_with_codes_of_zero),
-        cmocka_unit_test(wrong_codes_are_refused_at_the_start),
+        cmocka_unit_test(no_codes_start_without_codes_or_samples),
         cmocka_unit_test(a_decoder_learns_its_images),
         cmocka_unit_test(refusals_name_the_argument),
         cmocka_unit_test(arrays_refuse_other_shapes),

@@ -43,6 +43,84 @@ static const char *write_npy(convt_array array)
     return path;
 }
 
+/* ---- some of the samples --------------------------------------------------------------------- */
+
+static bool keeps_some(void *context, int64_t sample)
+{
+    return *(const unsigned *)context >> sample & 1;
+}
+
+/* Whatever is kept are the same bytes as of the whole. */
+static void check_some(const char *path)
+{
+    convt_images whole = read_ok(path);
+    const size_t bytes = (size_t)(whole.h * whole.w * whole.c) *
+                         (whole.element == CONVT_ELEMENT_U8    ? 1
+                          : whole.element == CONVT_ELEMENT_F32 ? 4
+                                                               : 8);
+    for (unsigned kept = 0; kept < 1U << whole.count; kept++) {
+        const convt_selection selection = {keeps_some, &kept};
+        convt_images some;
+        convt_error err;
+        int64_t all, row = 0;
+        assert_int_equal(convt_images_read_some(path, &selection, &some, &all, &err), CONVT_OK);
+        assert_int_equal(all, whole.count);
+        assert_int_equal(some.count, __builtin_popcount(kept));
+        assert_true(some.h == whole.h && some.w == whole.w && some.c == whole.c);
+        assert_int_equal(some.element, whole.element);
+        for (int64_t i = 0; i < all; i++)
+            if (kept >> i & 1)
+                assert_same_bits((char *)some.data + (size_t)row++ * bytes,
+                                 (char *)whole.data + (size_t)i * bytes, bytes);
+        convt_images_free(&some);
+    }
+    convt_images_free(&whole);
+}
+
+static void some_samples_are_those_of_the_whole(void **state)
+{
+    (void)state;
+    convt_error err;
+    for (int i = 0; i < 64; i++) data[i] = i;
+    check_some(write_npy(array_of(CONVT_ELEMENT_F64, 4, 5, 3, 2, 2)));
+    check_some(write_npy(array_of(CONVT_ELEMENT_U8, 3, 4, 3, 2, 0)));
+
+    convt_array array = array_of(CONVT_ELEMENT_F32, 3, 4, 3, 2, 0);
+    const char *path = scratch("some.file");
+    assert_int_equal(convt_npz_write(path, &array, 1, NULL, NULL, &err), CONVT_OK);
+    check_some(path);
+
+    const unsigned char idx[] = "\0\0\10\3\0\0\0\4\0\0\0\2\0\0\0\2abcdefghijklmnop";
+    assert_int_equal(convt_file_write(path, idx, sizeof idx - 1, &err), CONVT_OK);
+    check_some(path);
+
+    /* What is skipped must be there, too. */
+    unsigned first = 1;
+    convt_images some;
+    int64_t all;
+    assert_int_equal(convt_file_write(path, idx, sizeof idx - 2, &err), CONVT_OK);
+    assert_refused(
+        convt_images_read_some(path, &(convt_selection){keeps_some, &first}, &some, &all, &err),
+        &err, CONVT_BAD_FORMAT, "some.file", "ends after");
+}
+
+/* Fortran order: samples lie across the file. */
+static void some_samples_of_a_transposed_array(void **state)
+{
+    (void)state;
+    static const char header[] =
+        "\x93NUMPY\x01\x00\x00\x00{'descr': '|u1', 'fortran_order': True, 'shape': (4, 2, 3), }"
+        "         \n";
+    char bytes[sizeof header - 1 + 24];
+    convt_error err;
+    memcpy(bytes, header, sizeof header - 1);
+    bytes[8] = (char)(sizeof header - 1 - 10);
+    for (int i = 0; i < 24; i++) bytes[sizeof header - 1 + (size_t)i] = (char)i;
+    const char *path = scratch("some.file");
+    assert_int_equal(convt_file_write(path, bytes, sizeof bytes, &err), CONVT_OK);
+    check_some(path);
+}
+
 static void arrays_keep_their_elements(void **state)
 {
     (void)state;
@@ -144,6 +222,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_give_what_files_give),
+        cmocka_unit_test(some_samples_are_those_of_the_whole),
+        cmocka_unit_test(some_samples_of_a_transposed_array),
         cmocka_unit_test(arrays_keep_their_elements),
         cmocka_unit_test(wide_integers_become_bytes),
         cmocka_unit_test(an_archive_gives_its_images),

@@ -13,7 +13,7 @@ static void test_numbers_are_pinned(void **state)
     } pinned[] = {{CONVT_OK, 0},         {CONVT_INVALID_ARGUMENT, 1}, {CONVT_INVALID_SHAPE, 2},
                   {CONVT_TOO_LARGE, 3},  {CONVT_NO_MEMORY, 4},        {CONVT_NO_ISA, 5},
                   {CONVT_NOT_FINITE, 6}, {CONVT_STOPPED, 7},          {CONVT_FILE_FAILED, 8},
-                  {CONVT_BAD_FORMAT, 9}};
+                  {CONVT_BAD_FORMAT, 9}, {CONVT_EXCHANGE_FAILED, 10}};
     for (size_t i = 0; i < sizeof pinned / sizeof *pinned; i++)
         assert_int_equal(pinned[i].status, pinned[i].number);
 }

@@ -5,11 +5,13 @@
  *     in a fixed tree: gradients and losses of the leaves added
  *     once:            weight half of backward, codes, SGD step
  *
- * The weights change only behind the last leaf, so all leaves see the same; and nothing changes
+ * Each rank does this for its own leaves and samples, and every rank the same step. The weights change only behind the last leaf, so all leaves see the same; and nothing changes
  * where a loss is not finite.
  */
 #include <math.h>
+#include <string.h>
 
+#include "backward.h"
 #include "pieces.h"
 #include "sgd.h"
 #include "status.h"
@@ -95,6 +97,11 @@ static convt_view slopes_of_codes(const convt_trainer *t, int64_t done, int64_t 
     return leaf_view(t, convti_element(t->code_slopes, t->dtype, done * code), n, t->input);
 }
 
+static void layer_done(void *trainer, int layer)
+{
+    convti_reduce_layer(trainer, layer);
+}
+
 static convt_status run_leaf(convt_trainer *t, convti_samples leaf, int64_t done,
                              const struct batch *batch, convt_loss_value *value)
 {
@@ -104,68 +111,104 @@ static convt_status run_leaf(convt_trainer *t, convti_samples leaf, int64_t done
     if (convt_model_forward(t->cfg.model, x)) return pass_on(t, convt_model_error(t->cfg.model));
     status = leaf_loss(t, leaf.count, batch, value);
     if (status || !batch->slopes || !isfinite(value->loss)) return status;
-    if (convt_model_backward_data(t->cfg.model, batch->codes_alone ? convt_read(CONVT_NONE) : x,
-                                  convt_read(leaf_view(t, t->dy, leaf.count, t->output)),
-                                  slopes_of_codes(t, done, leaf.count), (double)batch->count))
+    /* One process adds up all layers in one loop, which is faster. */
+    const bool at_once = !convti_shared(t) || !t->reduction.gradients ||
+                         !convti_reduce_is_last(&t->reduction, done / t->cut.leaf);
+    if (convti_model_backward_data(t->cfg.model, batch->codes_alone ? convt_read(CONVT_NONE) : x,
+                                   convt_read(leaf_view(t, t->dy, leaf.count, t->output)),
+                                   slopes_of_codes(t, done, leaf.count), (double)batch->count,
+                                   at_once ? NULL : layer_done, t))
         return pass_on(t, convt_model_error(t->cfg.model));
     return CONVT_OK;
 }
 
-/* Losses take the same tree as gradients. */
-static void add_loss(convt_loss_value waiting[CONVTI_MOST_SLOTS], int64_t leaf, bool last,
-                     convt_loss_value value, convt_loss_value *total)
+/* Samples of the batch that belong to own leaves. */
+static convti_samples own_samples(const convt_trainer *t, convti_samples batch)
 {
-    const convti_merge merge = convti_merge_of(leaf, last);
-    for (int k = 0; k < CONVTI_MOST_SLOTS; k++)
-        if (merge.slots >> k & 1) {
-            value.loss = waiting[k].loss + value.loss;
-            value.mse = waiting[k].mse + value.mse;
-        }
-    *(last ? total : &waiting[merge.slot]) = value;
+    const convti_span span = t->reduction.span;
+    const int64_t first = span.begin * t->cut.leaf, last = span.end * t->cut.leaf;
+    const int64_t begin = first < batch.count ? first : batch.count;
+    const int64_t end = last < batch.count ? last : batch.count;
+    return (convti_samples){batch.order, batch.first + begin, end - begin};
 }
 
-static convt_status run_leaves(convt_trainer *t, convti_samples batch, convti_purpose purpose,
-                               convt_loss_value *total)
+/* Behind a leaf that went wrong nothing is computed, but everything is sent: others wait for it. */
+static void run_leaves(convt_trainer *t, convti_samples batch, convti_purpose purpose)
 {
-    convt_loss_value waiting[CONVTI_MOST_SLOTS] = {{0, 0}};
     const struct batch whole = {batch.count, weight_sum(t, batch), purpose != CONVTI_EVALUATE,
                                 purpose == CONVTI_LEARN_CODES && t->dx_alone};
-    int64_t leaf = 0;
-    for (int64_t done = 0; done < batch.count; done += t->leaf_size, leaf++) {
-        const int64_t rest = batch.count - done;
-        const bool last = rest <= t->leaf_size;
+    const bool trained_on = purpose == CONVTI_TRAIN;
+    bool bad = false;
+    for (int64_t leaf = t->reduction.span.begin; leaf < t->reduction.span.end; leaf++) {
+        const int64_t done = leaf * t->cut.leaf, rest = batch.count - done;
         const convti_samples samples = {batch.order, batch.first + done,
-                                        last ? rest : t->leaf_size};
-        convt_loss_value value = {0, 0};
-        convt_status status = run_leaf(t, samples, done, &whole, &value);
-        if (status) return status;
-        if (purpose == CONVTI_TRAIN && !isfinite(value.loss)) {
-            *total = value; /* nothing can make the sum finite again */
-            return CONVT_OK;
-        }
-        add_loss(waiting, leaf, last, value, total);
-        if (purpose == CONVTI_TRAIN) convti_tree_add(&t->tree, leaf, last);
+                                        rest < t->cut.leaf ? rest : t->cut.leaf};
+        convti_report report;
+        memset(&report, 0, sizeof report); /* it travels as it lies in memory */
+        if (!bad && run_leaf(t, samples, done, &whole, &report.value)) report.error = t->error;
+        report.rank = t->cut.rank;
+        report.wishes = t->wishes;
+        bad = bad || convti_report_is_bad(&report, trained_on);
+        convti_reduce_leaf(t, leaf, &report);
     }
-    return CONVT_OK;
+}
+
+convt_status convti_exchanged(convt_trainer *t, convt_status status)
+{
+    return status ? convti_fail(&t->error, status, "exchange", "%s", convt_status_text(status))
+                  : CONVT_OK;
+}
+
+static void step_codes(const convt_trainer *t, convti_samples own, int64_t batch)
+{
+    const int64_t done = t->reduction.span.begin * t->cut.leaf;
+    if (own.count > 0)
+        convti_codes_step(&t->cfg.codes, own, batch, slopes_of_codes(t, done, own.count).data);
+}
+
+/* The error of a rank is that of all. */
+static convt_status error_of(convt_trainer *t, const convti_report *report)
+{
+    if (!convti_shared(t)) return pass_on(t, &report->error);
+    return convti_fail(&t->error, report->error.status, report->error.field, "%s (rank %d)",
+                       report->error.message, report->rank);
 }
 
 convt_status convti_batch(convt_trainer *t, convti_samples batch, convti_purpose purpose,
-                          convt_loss_value *value)
+                          convt_loss_value *value, unsigned *wishes)
 {
     const double weights = convt_model_weight_loss(t->cfg.model);
-    *value = (convt_loss_value){0, 0};
-    convt_status status = run_leaves(t, batch, purpose, value);
+    convti_report total;
+    convti_reduce_begin(t, convti_cut_leaves(&t->cut, batch.count), purpose == CONVTI_TRAIN);
+    run_leaves(t, batch, purpose);
+    convt_status status = convti_reduce_finish(t, &total);
+    if (!status && total.error.status) status = error_of(t, &total);
     if (status) return status;
+    *value = total.value;
+    *wishes = total.wishes;
     value->loss += weights;
     if (purpose == CONVTI_EVALUATE || (purpose == CONVTI_LEARN_CODES && !isfinite(value->loss)))
         return CONVT_OK;
     if (!isfinite(value->loss))
         return convti_fail(&t->error, CONVT_NOT_FINITE, "loss", "is %g in epoch %.0f, batch %.0f",
                            value->loss, t->epochs_done + 1, t->batches_done + 1);
-    if (t->code_slopes) convti_codes_step(&t->cfg.codes, batch, t->code_slopes);
+    if (t->code_slopes) step_codes(t, own_samples(t, batch), batch.count);
     if (purpose == CONVTI_LEARN_CODES) return CONVT_OK;
     if (convt_model_backward_weights(t->cfg.model))
         return pass_on(t, convt_model_error(t->cfg.model));
     convti_sgd_apply(t->cfg.sgd, (convt_optional){false, 0}); /* nothing scaled the loss */
     return CONVT_OK;
+}
+
+convt_status convti_agree(convt_trainer *t, convt_status status)
+{
+    convti_report mine, total;
+    if (!convti_shared(t)) return status;
+    memset(&mine, 0, sizeof mine);
+    if (status) mine.error = t->error;
+    mine.rank = t->cut.rank;
+    convti_reduce_begin(t, t->cut.leaves, false);
+    for (int64_t leaf = t->cut.begin; leaf < t->cut.end; leaf++) convti_reduce_leaf(t, leaf, &mine);
+    status = convti_reduce_finish(t, &total);
+    return !status && total.error.status ? error_of(t, &total) : status;
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "backward.h"
 #include "convt/train.h"
 #include "pieces.h"
 #include "rng.h"
@@ -400,8 +401,9 @@ convt_status convt_model_forward(convt_model *model, convt_const_view x)
     return CONVT_OK;
 }
 
-convt_status convt_model_backward_data(convt_model *model, convt_const_view x, convt_const_view dy,
-                                       convt_view dx, double divisor)
+convt_status convti_model_backward_data(convt_model *model, convt_const_view x, convt_const_view dy,
+                                        convt_view dx, double divisor, convti_layer_done *done,
+                                        void *context)
 {
     const int last = model->count - 1;
     convti_clear(&model->error);
@@ -421,9 +423,16 @@ convt_status convt_model_backward_data(convt_model *model, convt_const_view x, c
         if (convt_backward_data(model->links[i].layer, in, convt_read(CONVT_NONE),
                                 convt_read(activation(model, i)), dy, din, divisor))
             return fail_pass(model, i);
+        if (done) done(context, i);
         if (i) dy = convt_read(view_of(model, din.data, model->links[i - 1].output));
     }
     return CONVT_OK;
+}
+
+convt_status convt_model_backward_data(convt_model *model, convt_const_view x, convt_const_view dy,
+                                       convt_view dx, double divisor)
+{
+    return convti_model_backward_data(model, x, dy, dx, divisor, NULL, NULL);
 }
 
 convt_status convt_model_backward_weights(convt_model *model)

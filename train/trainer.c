@@ -1,5 +1,5 @@
 /* The life of a trainer: what it refuses, and the one arena with the buffers of a leaf and the
- * waiting sums of the tree. */
+ * waiting sums of the tree; what is whose. */
 #include "trainer.h"
 
 #include <math.h>
@@ -10,11 +10,14 @@
 #include "status.h"
 #include "tables.h"
 
-enum { WAITING_BYTES = 16 << 20 }; /* of parameters that all leaves of a batch may come to */
+enum {
+    WAITING_BYTES = 16 << 20, /* of parameters that all leaves of a batch may come to */
+    MOST_LEAVES = 16          /* where nobody says how many */
+};
 
 int64_t convt_leaf_size(convt_loss_kind loss, int64_t batch_size, size_t parameter_bytes)
 {
-    int64_t leaves = convti_loss_of_batch(loss) ? 1 : CONVTI_MOST_LEAVES;
+    int64_t leaves = convti_loss_of_batch(loss) ? 1 : MOST_LEAVES;
     while (leaves > 1 && parameter_bytes > WAITING_BYTES / (size_t)leaves) leaves /= 2;
     return batch_size > 0 ? (batch_size - 1) / leaves + 1 : 1;
 }
@@ -34,10 +37,29 @@ static convt_status check_numbers(const convt_trainer_config *cfg, convt_error *
     if (cfg->batch_size < 0)
         return convti_fail(err, CONVT_INVALID_ARGUMENT, "batch_size",
                            "must be 1 or more, or 0 for 32, got %lld", (long long)cfg->batch_size);
+    if (cfg->leaves < 0 || cfg->leaves > CONVTI_MOST_LEAVES)
+        return convti_fail(err, CONVT_INVALID_ARGUMENT, "leaves",
+                           "must be 1 to %d, or 0 for what convt_leaf_size gives, got %lld",
+                           (int)CONVTI_MOST_LEAVES, (long long)cfg->leaves);
+    if (cfg->leaves > 1 && convti_loss_of_batch(cfg->loss.kind))
+        return convti_fail(err, CONVT_INVALID_ARGUMENT, "leaves",
+                           "must be 1 where the loss is no sum over samples, got %lld",
+                           (long long)cfg->leaves);
     if (!(cfg->validation_split >= 0 && cfg->validation_split < 1))
         return convti_fail(err, CONVT_INVALID_ARGUMENT, "validation_split",
                            "must be at least 0 and less than 1, got %g", cfg->validation_split);
     return convti_loss_check(&cfg->loss, err);
+}
+
+static convt_status check_exchange(const convt_exchange *e, convt_error *err)
+{
+    if (e->size < 0 || e->rank < 0 || e->rank > (e->size > 0 ? e->size - 1 : 0))
+        return convti_fail(err, CONVT_INVALID_ARGUMENT, "exchange.rank",
+                           "must be 0 to size - 1, got %d of %d", e->rank, e->size);
+    if (e->size > 1 && !(e->send && e->receive && e->broadcast && e->wait))
+        return convti_fail(err, CONVT_INVALID_ARGUMENT, "exchange",
+                           "%d processes need all four functions", e->size);
+    return CONVT_OK;
 }
 
 static convt_status check_config(const convt_trainer_config *cfg, convt_error *err)
@@ -50,6 +72,7 @@ static convt_status check_config(const convt_trainer_config *cfg, convt_error *e
         return convti_fail(err, CONVT_INVALID_ARGUMENT, "model.inference",
                            "the model was created for forward only");
     convt_status status = check_numbers(cfg, err);
+    if (!status) status = check_exchange(&cfg->exchange, err);
     if (!status && cfg->codes.values.data && cfg->loss.reduction != CONVT_REDUCE_MEAN)
         return convti_fail(err, CONVT_INVALID_ARGUMENT, "loss.reduction",
                            "must be the mean where codes are learned, got number %d",
@@ -79,23 +102,39 @@ static bool needs_no_z(const convt_model *model)
     return true;
 }
 
-/* Sets what follows from the config: how samples are split and cut. */
-static convt_status cut(convt_trainer *t, convt_error *err)
+/* How samples are split. */
+static convt_status split(convt_trainer *t, convt_error *err)
 {
     const int64_t count = t->cfg.data.count;
-    if (t->cfg.batch_size == 0) t->cfg.batch_size = 32;
-    t->train_count =
+    convti_cut *cut = &t->cut;
+    cut->train_count =
         (int64_t)floor((double)count * (1 - t->cfg.validation_split)); /* as Keras rounds */
-    if (t->train_count > count) t->train_count = count;
-    t->held_out = count - t->train_count;
-    if (t->train_count == 0 || (t->cfg.validation_split > 0 && t->held_out == 0))
+    if (cut->train_count > count) cut->train_count = count;
+    cut->held_out = count - cut->train_count;
+    if (cut->train_count == 0 || (t->cfg.validation_split > 0 && cut->held_out == 0))
         return convti_fail(err, CONVT_INVALID_ARGUMENT, "validation_split",
                            "%g of %lld samples leaves none to %s", t->cfg.validation_split,
-                           (long long)count, t->held_out ? "train" : "validate");
-    t->batches = (t->train_count - 1) / t->cfg.batch_size + 1;
-    t->leaf_size =
-        convt_leaf_size(t->cfg.loss.kind, t->cfg.batch_size, parameter_bytes(t->cfg.model));
-    const int64_t largest = t->leaf_size < count ? t->leaf_size : count;
+                           (long long)count, cut->held_out ? "train" : "validate");
+    return CONVT_OK;
+}
+
+/* How batches are cut, and what is whose. */
+static convt_status cut(convt_trainer *t, convt_error *err)
+{
+    const int64_t count = t->cfg.data.count, leaves = t->cfg.leaves;
+    convti_cut *cut = &t->cut;
+    if (t->cfg.batch_size == 0) t->cfg.batch_size = 32;
+    cut->batch = t->cfg.batch_size;
+    t->batches = (cut->train_count - 1) / cut->batch + 1;
+    cut->leaf = leaves
+                    ? (cut->batch - 1) / leaves + 1
+                    : convt_leaf_size(t->cfg.loss.kind, cut->batch, parameter_bytes(t->cfg.model));
+    cut->leaves = convti_cut_leaves(cut, cut->batch);
+    cut->rank = t->cfg.exchange.rank;
+    cut->size = t->cfg.exchange.size > 0 ? t->cfg.exchange.size : 1;
+    cut->begin = convti_cut_begin(cut, cut->rank);
+    cut->end = convti_cut_begin(cut, cut->rank + 1);
+    const int64_t largest = cut->leaf < count ? cut->leaf : count;
     const int64_t max_batch = convt_layer_config(convt_model_layer(t->cfg.model, 0))->max_batch;
     if (max_batch < largest)
         return convti_fail(
@@ -127,9 +166,9 @@ static int64_t smaller(int64_t a, int64_t b)
 static void lay_out_buffers(convt_trainer *t, convti_arena *arena, convti_size *size)
 {
     const size_t real = convti_element_bytes(t->dtype);
-    const int64_t count = t->cfg.data.count, leaf = smaller(t->leaf_size, count);
+    const int64_t count = t->cfg.data.count, leaf = smaller(t->cut.leaf, count);
     const int64_t batch = t->cfg.codes.values.data ? smaller(t->cfg.batch_size, count) : 0;
-    t->order = place(arena, size, t->train_count, sizeof *t->order);
+    t->order = place(arena, size, t->cut.train_count, sizeof *t->order);
     t->index = place(arena, size, leaf, sizeof *t->index);
     t->x = place(arena, size, elements(leaf, t->input), real);
     t->target = place(arena, size, elements(leaf, t->label), real);
@@ -138,47 +177,78 @@ static void lay_out_buffers(convt_trainer *t, convti_arena *arena, convti_size *
     t->dy = place(arena, size, elements(leaf, t->output), real);
     t->code_slopes = place(arena, size, elements(batch, t->input), real);
     if (batch == 0) t->code_slopes = NULL;
+    const bool parcels = batch > 0 && convti_shared(t);
+    t->parcel = place(arena, size, parcels ? (int64_t)convti_codes_parcel(&t->cfg.codes) : 0, 1);
+    if (!parcels) t->parcel = NULL;
 }
 
-/* A tensor for every trainable parameter. */
-static void **lay_out_slot(const convt_model *model, convti_arena *arena, convti_size *size)
+/* A tensor for every trainable parameter, in the order of the tree's rows. */
+static void **lay_out_copy(const convt_model *model, convti_arena *arena, convti_size *size)
 {
     const int layers = convt_model_layer_count(model);
-    void **slot = place(arena, size, 2 * (int64_t)layers, sizeof *slot);
-    for (int i = 0, kept = 0; i < layers; i++) {
+    void **copy = place(arena, size, 2 * (int64_t)layers, sizeof *copy);
+    for (int i = layers - 1, kept = 0; i >= 0; i--) {
         convt_parameter rows[2];
         const int count = convt_layer_parameters(convt_model_layer(model, i), rows);
         for (int r = 0; r < count; r++) {
             if (!rows[r].trainable) continue;
             void *sum = place(arena, size, convti_elements(&rows[r]),
                               convti_element_bytes(rows[r].value.dtype));
-            if (arena) slot[kept] = sum;
+            if (arena) copy[kept] = sum;
             kept++;
         }
     }
-    return slot;
+    return copy;
+}
+
+/* Sums that a rank sends before it is at its last leaf. */
+static int outboxes(const convti_cut *cut)
+{
+    const convti_span span = {cut->begin, cut->end, cut->leaves};
+    int count = 0;
+    for (int64_t leaf = span.begin; leaf + 1 < span.end; leaf++)
+        count += convti_tree_climb((convti_node){0, leaf}, span).then == CONVTI_SENDS;
+    return count;
+}
+
+static void lay_out_tree(convt_trainer *t, convti_arena *arena, convti_size *size)
+{
+    const convt_model *model = t->cfg.model;
+    const convti_cut *cut = &t->cut;
+    const int layers = convt_model_layer_count(model), boxes = outboxes(cut);
+    const int64_t chunks = 2 * (int64_t)layers + 1;
+    const int64_t all = convti_cut_leaves(cut, smaller(cut->batch, cut->train_count));
+    t->tree.rows = place(arena, size, chunks, sizeof *t->tree.rows);
+    t->tree.layer_end = place(arena, size, layers, sizeof *t->tree.layer_end);
+    t->reduction.request = place(arena, size, chunks, sizeof *t->reduction.request);
+    t->reduction.outbox_request =
+        place(arena, size, chunks * boxes, sizeof *t->reduction.outbox_request);
+    for (int k = 0; (int64_t)1 << k < smaller(cut->end, all) - cut->begin; k++)
+        t->tree.slot[k] = lay_out_copy(model, arena, size);
+    for (int box = 0; box < boxes; box++) t->tree.outbox[box] = lay_out_copy(model, arena, size);
+    if (convti_shared(t)) t->tree.incoming = lay_out_copy(model, arena, size);
 }
 
 static void lay_out(convt_trainer *t, convti_arena *arena, convti_size *size)
 {
-    const int64_t largest = smaller(t->cfg.batch_size, t->train_count);
     convti_size_add(size, 1, sizeof *t);
     lay_out_buffers(t, arena, size);
-    t->tree.rows = place(arena, size, 2 * (int64_t)convt_model_layer_count(t->cfg.model),
-                         sizeof *t->tree.rows);
-    for (int k = 0; t->leaf_size << k < largest; k++) /* leaves > 2^k */
-        t->tree.slot[k] = lay_out_slot(t->cfg.model, arena, size);
+    lay_out_tree(t, arena, size);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
 static void take_parameters(convti_tree *tree, convt_model *model)
 {
-    const int count = convt_model_parameters(model, tree->rows);
+    const int layers = convt_model_layer_count(model);
     tree->count = 0;
-    for (int i = 0; i < count; i++)
-        if (tree->rows[i].trainable) tree->rows[tree->count++] = tree->rows[i];
-    tree->pieces = convti_piece_count(tree->rows, tree->count);
+    for (int done = 0; done < layers; done++) {
+        convt_parameter rows[2];
+        const int count = convt_layer_parameters(convt_model_layer(model, layers - 1 - done), rows);
+        for (int r = 0; r < count; r++)
+            if (rows[r].trainable) tree->rows[tree->count++] = rows[r];
+        tree->layer_end[done] = tree->count;
+    }
 }
 
 /* The trainer without its memory. */
@@ -199,7 +269,8 @@ static convt_status plan(convt_trainer *t, const convt_trainer_config *cfg, conv
     if (t->cfg.loss.threads == 0) t->cfg.loss.threads = t->tree.threads;
     t->cfg.loss.data_format = first->data_format;
     t->label = convti_target_shape(&t->cfg.loss, t->output);
-    return cut(t, err);
+    status = split(t, err);
+    return status ? status : cut(t, err);
 }
 
 convt_status convt_trainer_create(convt_trainer **out, const convt_trainer_config *cfg,
@@ -238,4 +309,19 @@ void convt_trainer_destroy(convt_trainer *trainer)
 const convt_error *convt_trainer_error(const convt_trainer *trainer)
 {
     return &trainer->error;
+}
+
+int64_t convt_trainer_own(const convt_trainer *trainer, int64_t sample)
+{
+    return convti_cut_index(&trainer->cut, sample);
+}
+
+void convt_trainer_collect(convt_trainer *trainer)
+{
+    trainer->wishes |= CONVTI_COLLECT;
+}
+
+int64_t convt_trainer_leaves(const convt_trainer *trainer)
+{
+    return trainer->cut.leaves;
 }

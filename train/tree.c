@@ -6,46 +6,58 @@
 
 enum { PARALLEL_FROM = 4 }; /* pieces */
 
-convti_merge convti_merge_of(int64_t leaf, bool last)
+convti_climb convti_tree_climb(convti_node node, convti_span span)
 {
-    const unsigned bits = (unsigned)leaf;
-    if (last) return (convti_merge){bits, -1};
-    const unsigned trailing_ones = bits & ~(bits + 1);
-    return (convti_merge){trailing_ones, __builtin_popcount(trailing_ones)};
+    convti_climb climb = {0, node, CONVTI_IS_ALL, 0};
+    convti_node *at = &climb.node;
+    for (int64_t size = (int64_t)1 << at->level; at->first > 0 || size < span.leaves; size *= 2) {
+        const bool right = at->first & size;
+        climb.sibling = right ? at->first - size : at->first + size;
+        climb.then = right                      ? CONVTI_SENDS
+                     : climb.sibling < span.end ? CONVTI_WAITS
+                                                : CONVTI_RECEIVES;
+        const bool alone = climb.sibling >= span.leaves;
+        if (!alone && (!right || climb.sibling < span.begin)) return climb;
+        if (right) climb.slots |= 1U << at->level;
+        if (right) at->first = climb.sibling;
+        at->level++;
+    }
+    climb.then = CONVTI_IS_ALL;
+    return climb;
 }
 
-struct addition {
+struct task {
     const convti_tree *tree;
-    convti_merge merge;
+    convti_addition addition;
 };
 
 static void add_piece(void *work, int64_t index)
 {
-    const struct addition *addition = work;
-    const convti_tree *tree = addition->tree;
-    const convti_merge merge = addition->merge;
-    const convti_piece piece = convti_piece_at(tree->rows, index);
-    const convt_view gradient = tree->rows[piece.row].gradient;
-    const void *source[CONVTI_MOST_SLOTS];
+    const struct task *task = work;
+    const convti_tree *tree = task->tree;
+    const convti_addition *a = &task->addition;
+    const convti_piece piece = convti_piece_at(tree->rows + a->first, index);
+    const int row = a->first + piece.row;
+    const convt_view gradient = tree->rows[row].gradient;
+    const void *source[CONVTI_MOST_SLOTS + 1];
     int n = 0;
+    if (a->incoming) source[n++] = convti_element(tree->incoming[row], gradient.dtype, piece.first);
     for (int k = 0; k < CONVTI_MOST_SLOTS; k++)
-        if (merge.slots >> k & 1)
-            source[n++] = convti_element(tree->slot[k][piece.row], gradient.dtype, piece.first);
+        if (a->slots >> k & 1)
+            source[n++] = convti_element(tree->slot[k][row], gradient.dtype, piece.first);
     void *leaf = convti_element(gradient.data, gradient.dtype, piece.first);
-    void *sum = leaf;
-    if (merge.slot >= 0)
-        sum = convti_element(tree->slot[merge.slot][piece.row], gradient.dtype, piece.first);
+    void *sum = a->to ? convti_element(a->to[row], gradient.dtype, piece.first) : leaf;
     if (gradient.dtype == CONVT_FLOAT32)
         convti_tree_sum_f32(piece.count, leaf, source, n, sum);
     else
         convti_tree_sum_f64(piece.count, leaf, source, n, sum);
 }
 
-void convti_tree_add(const convti_tree *tree, int64_t leaf, bool last)
+void convti_tree_add(const convti_tree *tree, convti_addition addition)
 {
-    const convti_merge merge = convti_merge_of(leaf, last);
-    if (last && merge.slots == 0) return; /* a batch of one leaf */
-    const int64_t pieces = tree->pieces;
+    if (!addition.slots && !addition.incoming && !addition.to) return; /* the sum is there */
+    const int64_t pieces =
+        convti_piece_count(tree->rows + addition.first, addition.last - addition.first);
     convti_team_each(pieces >= PARALLEL_FROM ? tree->threads : 1, pieces, add_piece,
-                     &(struct addition){tree, merge});
+                     &(struct task){tree, addition});
 }

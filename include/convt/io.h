@@ -63,6 +63,16 @@ CONVT_API convt_status convt_npy_write(const char *path, const convt_array *arra
 CONVT_API convt_status convt_npy_encode(const convt_array *array, void **data, size_t *size,
                                         convt_error *err);
 
+/* Some samples of an array or of images: `keeps` says of each, 0, 1, ..., in their order, whether it is
+ * wanted, maybe more than once. A NULL selection keeps all. *all: how many there are. Of plain .npy, IDX and
+ * PNG files nothing else is read; what is packed, or in Fortran order, is read whole. */
+typedef struct convt_selection {
+    bool (*keeps)(void *context, int64_t sample);
+    void *context;
+} convt_selection;
+CONVT_API convt_status convt_npy_read_some(const char *path, const convt_selection *selection,
+                                           convt_array *array, int64_t *all, convt_error *err);
+
 /* .npz: all members that end in .npy, stored or deflated, in file order, and one text member (NULL
  * where absent or not asked for). All members together may unpack to 16 MiB and 256 times the
  * archive: what is no bomb stays far below, unless it is hardly anything but zeros. Writes stored
@@ -109,7 +119,10 @@ typedef struct convt_images {
  */
 CONVT_API convt_status convt_images_read(const char *source, convt_images *images,
                                          convt_error *err);
-/* The same of a file's bytes; a PNG is one image. */
+/* images->count: those that are kept, maybe none. */
+CONVT_API convt_status convt_images_read_some(const char *source, const convt_selection *selection,
+                                              convt_images *images, int64_t *all, convt_error *err);
+/* All images of a file's bytes; a PNG is one image. */
 CONVT_API convt_status convt_images_decode(const void *data, size_t size, const char *name,
                                            convt_images *images, convt_error *err);
 CONVT_API void convt_images_free(convt_images *images);

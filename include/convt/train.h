@@ -15,6 +15,7 @@
 #define CONVT_TRAIN_H
 
 #include "convt.h"
+#include "exchange.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -260,15 +261,6 @@ typedef struct convt_codes {
     bool fix_first;
 } convt_codes;
 
-/*
- * The start that lets plain SGD learn codes: a random projection of each sample's target, every
- * component standardized over the samples; with fix_first component 0 is 1. `target` is the shape
- * of one y. Takes scratch from the allocator and gives it back.
- */
-CONVT_API convt_status convt_codes_start(const convt_codes *codes, const convt_dataset *data,
-                                         convt_shape target, uint64_t seed, int threads,
-                                         const convt_allocator *allocator, convt_error *err);
-
 /* What callbacks see. Means run over the epoch so far, as Keras prints them; epochs and batches
  * count from 1. */
 typedef struct convt_progress {
@@ -278,10 +270,14 @@ typedef struct convt_progress {
     double loss, mse;
     double val_loss, val_mse; /* NaN before the end of the epoch, or without validation */
     double learning_rate;     /* of the last step */
+    /* The state can be saved on rank 0. One process: always. Several: at the end of an epoch, where the
+     * fit stops, and where convt_trainer_collect asked for it. */
+    bool whole;
 } convt_progress;
 
 /* Callbacks return true to go on; false ends the fit with CONVT_STOPPED after the present batch or
- * epoch, and another convt_fit goes on from there with the same bits. */
+ * epoch, and another convt_fit goes on from there with the same bits. In several processes any rank
+ * may say so, and all of them stop together behind the next batch (at the end of the run: nowhere). */
 typedef struct convt_trainer_config {
     /* borrowed, as are sgd and codes.values; its max_batch bounds the leaf, see convt_leaf_size */
     convt_model *model;
@@ -292,11 +288,15 @@ typedef struct convt_trainer_config {
     int64_t epochs;
     int64_t batch_size;      /* default 32 */
     double validation_split; /* the last fraction of the samples, before shuffling; in [0, 1) */
+    /* that a batch is cut into, at most; up to 65536. 0: as convt_leaf_size says */
+    int64_t leaves;
+    /* keep the order of the data; else a batch takes from every stratum, see convt_trainer_own */
     bool no_shuffle;
     uint64_t seed;
     bool (*on_batch)(void *context, const convt_progress *progress);
     bool (*on_epoch)(void *context, const convt_progress *progress);
     void *context;
+    convt_exchange exchange; /* all zero: one process */
     convt_allocator allocator;
 } convt_trainer_config;
 
@@ -308,11 +308,41 @@ CONVT_API void convt_trainer_destroy(convt_trainer *trainer);
 CONVT_API const convt_error *convt_trainer_error(const convt_trainer *trainer);
 
 /*
+ * Several processes: everything in a config but callbacks, gather, rank and threads is the same on all
+ * ranks, and all call convt_fit, convt_evaluate, convt_codes_start and convt_trainer_restored
+ * together. A rank gathers, and keeps codes of, its own samples alone; arrays are as long as in one
+ * process, but memory of codes that are not own is not touched. An error of one rank is that of all;
+ * its message ends with "(rank 3)". CONVT_EXCHANGE_FAILED: a rank cannot be reached; the others must
+ * be given up, too.
+ *
+ * convt_trainer_own: how many of this rank's own samples come before this one; -1 for another rank's.
+ * Samples i of the training part and of the held-out part belong, for good, to
+ * leaf (i mod batch_size) / leaf size, and leaves to ranks, in order and in equal shares. Shuffling
+ * permutes the samples of a leaf; with one leaf, all.
+ *
+ * convt_trainer_collect: for callbacks of rank 0. Behind the next batch all codes are brought there,
+ * and progress says that the state is whole.
+ */
+CONVT_API int64_t convt_trainer_own(const convt_trainer *trainer, int64_t sample);
+CONVT_API void convt_trainer_collect(convt_trainer *trainer);
+
+/* Leaves of a full batch; ranks beyond as many have nothing to do. */
+CONVT_API int64_t convt_trainer_leaves(const convt_trainer *trainer);
+
+/*
+ * The start that lets plain SGD learn codes: a random projection of each sample's target, seeded, every
+ * component standardized over all samples; with fix_first component 0 is 1. Rank 0 has them all. Takes scratch from the
+ * allocator and gives it back. CONVT_INVALID_ARGUMENT without codes; CONVT_NO_MEMORY,
+ * CONVT_TOO_LARGE, any status of gather.
+ */
+CONVT_API convt_status convt_codes_start(convt_trainer *trainer);
+
+/*
  * Samples per leaf. A batch is cut into leaves of this many samples (the last may be smaller), each
  * leaf runs forward, loss and the data half of backward, and gradients and losses of the leaves are
  * added in a fixed binary tree. A function of batch size and parameter bytes (values of all layers)
  * alone: 16 leaves for small models, one where parameters are large, and one for a BATCH_LOSS,
- * which is no sum over leaves.
+ * which is no sum over leaves. convt_trainer_config.leaves overrules it.
  */
 CONVT_API int64_t convt_leaf_size(convt_loss_kind loss, int64_t batch_size, size_t parameter_bytes);
 
@@ -325,7 +355,8 @@ CONVT_API int64_t convt_leaf_size(convt_loss_kind loss, int64_t batch_size, size
 CONVT_API convt_status convt_fit(convt_trainer *trainer);
 
 /* Means of loss (regularization included) and mse over samples first .. first + count, without
- * training. */
+ * training. In several processes they begin where a batch does, and are all of the training part or all
+ * held out. */
 CONVT_API convt_status convt_evaluate(convt_trainer *trainer, int64_t first, int64_t count,
                                       convt_loss_value *value);
 

@@ -5,8 +5,6 @@
  */
 #include "../codes.h"
 
-#include <tgmath.h>
-
 #define CONVT_VECTOR_BYTES 16 /* what every machine has: this unit is compiled once */
 
 #include "rng.h"
@@ -44,25 +42,22 @@ void FN(convti_codes_project)(const void *sample, int64_t elements, const void *
     }
 }
 
-void FN(convti_codes_standardize)(void *codes, int64_t count, int64_t stride, int64_t component)
+void FN(convti_codes_moment)(const void *codes, int64_t count, int64_t stride, int64_t component,
+                             double mean, bool square, double *sum)
 {
-    real *c = (real *)codes + component;
-    double mean = 0, square = 0;
-    for (int64_t i = 0; i < count; i++) mean += (double)c[i * stride];
-    mean /= (double)count;
-    for (int64_t i = 0; i < count; i++)
-        square += ((double)c[i * stride] - mean) * ((double)c[i * stride] - mean);
-    const double deviation = sqrt(square / (double)count);
-    /* Equal samples differ from their mean by its rounding alone, which must not be blown up. */
-    const double scale = deviation > 1e-12 * fabs(mean) ? 1 / deviation : 0;
-    for (int64_t i = 0; i < count; i++)
-        c[i * stride] = (real)(((double)c[i * stride] - mean) * scale);
+    const real *c = (const real *)codes + component;
+    for (int64_t i = 0; i < count; i++) {
+        const double apart = (double)c[i * stride] - mean;
+        *sum += square ? apart * apart : apart;
+    }
 }
 
-void FN(convti_codes_fix)(void *codes, int64_t count, int64_t stride)
+void FN(convti_codes_scale)(void *codes, int64_t count, int64_t stride, int64_t component,
+                            double mean, double scale, bool fixed)
 {
-    real *c = codes;
-    for (int64_t i = 0; i < count; i++) c[i * stride] = 1;
+    real *c = (real *)codes + component;
+    for (int64_t i = 0; i < count; i++)
+        c[i * stride] = fixed ? 1 : (real)(((double)c[i * stride] - mean) * scale);
 }
 
 void FN(convti_codes_descend)(void *code, const void *slope, int64_t first, int64_t components,
