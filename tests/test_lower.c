@@ -184,7 +184,7 @@ static void check_same_arrays(const char *file, const convt_spec *a, const convt
 
 static convt_spec encoded(const convt_spec *spec)
 {
-    convt_spec back;
+    convt_spec back = {0};
     convt_error err = {CONVT_OK, "", ""};
     void *data;
     size_t size;
