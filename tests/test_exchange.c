@@ -383,6 +383,7 @@ static void any_number_of_ranks_gives_the_bits_of_one(void **state)
             plan.leaves = leaves;
             plan.codes = variant & 1;
             plan.dtype = variant & 1 ? CONVT_FLOAT64 : CONVT_FLOAT32;
+            plan.batch = variant & 2 ? 11 : 12; /* 11: the last leaf is smaller */
             plan.split = variant & 2 ? 0.3 : 0;
             plan.weighted = variant == 2;
             struct crew *one = train(&plan);
