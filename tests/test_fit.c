@@ -1092,7 +1092,6 @@ static void a_decoder_learns_its_images(void **state)
     run->cfg.epochs = 60;
     run->cfg.codes.learning_rate = 5;
     run->rule = (convt_sgd_config){.learning_rate = CONVT_SET(0.3), .momentum = 0.9};
-    create(run);
     start_codes(run, 1, 0);
     fit(run, CONVT_OK);
     assert_true(run->epochs[0].mse > 0.08);
