@@ -92,7 +92,7 @@ static convt_status read_bytes(const void *bytes, size_t size, convti_package *p
 static convti_bytes write_again(const void *bytes, size_t size)
 {
     convti_package package;
-    convti_bytes written;
+    convti_bytes written = {0};
     convt_error err = {CONVT_OK, "", ""};
     if (read_bytes(bytes, size, &package, &err) ||
         convti_onnx_write(&package, "b.onnx", &written, &err))
