@@ -1,4 +1,4 @@
-# What `cmake --install` lays down: headers, both libraries, the command, its data, and a package for
+# What `cmake --install` lays down: headers, libraries, the command, its data, and a package for
 # CMake and one for pkg-config.
 include(CMakePackageConfigHelpers)
 
@@ -6,29 +6,28 @@ install(DIRECTORY include/convt DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
     FILES_MATCHING PATTERN "*.h" PATTERN "*.def")
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/convt)
 
+# convt_install(name): libconvt_<name> as convt::<name> and convt::<name>_static. The static one is a set of its
+# own: only who links it needs what it is made with for development.
+function(convt_install name)
+    set_target_properties(convt_${name} PROPERTIES EXPORT_NAME ${name})
+    set_target_properties(convt_${name}_static PROPERTIES EXPORT_NAME ${name}_static)
+    install(TARGETS convt_${name} EXPORT convt_targets)
+    install(TARGETS convt_${name}_static EXPORT convt_${name}_static_targets)
+    install(EXPORT convt_${name}_static_targets NAMESPACE convt:: FILE convt-${name}-static-targets.cmake
+        DESTINATION ${package_dir})
+endfunction()
+
 install(TARGETS convt convt_static EXPORT convt_targets)
 set(pc_files convt.pc)
 if(CONVT_IO)
-    set_target_properties(convt_io PROPERTIES EXPORT_NAME io)
-    set_target_properties(convt_io_static PROPERTIES EXPORT_NAME io_static)
-    # A set of its own: only who links the static reader needs zlib and the others for development.
-    install(TARGETS convt_io EXPORT convt_targets)
-    install(TARGETS convt_io_static EXPORT convt_io_static_targets)
-    install(EXPORT convt_io_static_targets NAMESPACE convt:: FILE convt-io-static-targets.cmake
-        DESTINATION ${package_dir})
+    convt_install(io)
     install(TARGETS convt-cli)
     install(DIRECTORY examples/data/ DESTINATION ${CMAKE_INSTALL_DATADIR}/convt
         PATTERN "*.sh" EXCLUDE)
     list(APPEND pc_files convt_io.pc)
 endif()
-
 if(CONVT_WITH_MPI)
-    set_target_properties(convt_mpi PROPERTIES EXPORT_NAME mpi)
-    set_target_properties(convt_mpi_static PROPERTIES EXPORT_NAME mpi_static)
-    install(TARGETS convt_mpi EXPORT convt_targets)
-    install(TARGETS convt_mpi_static EXPORT convt_mpi_static_targets)
-    install(EXPORT convt_mpi_static_targets NAMESPACE convt:: FILE convt-mpi-static-targets.cmake
-        DESTINATION ${package_dir})
+    convt_install(mpi)
     list(APPEND pc_files convt_mpi.pc)
 endif()
 

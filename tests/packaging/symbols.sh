@@ -21,8 +21,7 @@ for object; do
 done
 
 # No global state: nothing in the libraries that could be written to, but the lock of HDF5, whose own state is one
-# for the whole process. Constants with pointers, which the loader
-# fills in and then protects, are .data.rel.ro.
+# for the whole process. Constants with pointers, which the loader fills in and then protects, are .data.rel.ro.
 for archive in $archives; do
     [ -s "$archive" ] || fail "$archive is not there"
     mutable=$(size -A "$archive" | awk '/\(ex / { object = $1 }
