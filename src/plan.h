@@ -33,6 +33,7 @@ struct gather_axis {
     int64_t target_step;    /* of the target between positions of one class */
     int64_t source_step;    /* of the source for target_step of the target */
     int64_t reach;          /* of the target from the first tap to the last, in the same unit */
+    int64_t taps;           /* that meet at a position of the target, at most */
 };
 
 /* A part of the target that one thread computes: whole images, or a box of one image. */

@@ -93,7 +93,8 @@ static void cut_panels(struct gather_plan *p, const struct tile_sizes *tiles, in
         p->panels = ceil_div(p->columns, p->panel);
         p->packed = vectors * tiles->lanes * p->taps * p->k;
     }
-    const int64_t length = p->met * p->k, most = greater(BLOCK_BYTES / (p->panel * size), 1);
+    const int64_t length = p->axis_h.taps * p->axis_w.taps * p->k,
+                  most = greater(BLOCK_BYTES / (p->panel * size), 1);
     p->block_k = p->dot ? p->taps * p->k : ceil_div(length, ceil_div(length, most));
     p->most_runs = p->taps + p->taps * p->k / p->block_k + 1;
     p->chunk = CHUNK;
@@ -246,16 +247,27 @@ static void lay_desk(struct gather_plan *p, size_t real_size)
 
 /* ---- the two passes -------------------------------------------------------------------------- */
 
+/* A phase of the stride meets every (stride / g)-th tap (geometry.c). */
 static struct gather_axis forward_axis(const struct axis *a)
 {
-    return (struct gather_axis){a->in, a->out, a->stride, 1, (a->kernel - 1) * a->dilation};
+    const int64_t period = a->stride / common_divisor(a->stride, a->dilation);
+    return (struct gather_axis){.source = a->in,
+                                .target = a->out,
+                                .target_step = a->stride,
+                                .source_step = 1,
+                                .reach = (a->kernel - 1) * a->dilation,
+                                .taps = lesser(ceil_div(a->kernel, period), a->in)};
 }
 
 /* dx: a step of the target is one of `stride` in the source. */
 static struct gather_axis backward_axis(const struct axis *a)
 {
-    return (struct gather_axis){a->out, a->in, 1, a->stride,
-                                ceil_div((a->kernel - 1) * a->dilation, a->stride)};
+    return (struct gather_axis){.source = a->out,
+                                .target = a->in,
+                                .target_step = 1,
+                                .source_step = a->stride,
+                                .reach = ceil_div((a->kernel - 1) * a->dilation, a->stride),
+                                .taps = lesser(a->kernel, greater(a->out, 1))};
 }
 
 /* What follows for either pass from its axes, columns and k. */
