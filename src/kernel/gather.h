@@ -49,10 +49,10 @@ INLINE void prefetch_target(int rows, int vectors, const real *target, const int
 }
 
 /* The source of the next tile lies at an even distance; where it does not, a prefetch is lost. */
-INLINE void prefetch_source(int rows, const real *const *row, int64_t k)
+INLINE void prefetch_source(int rows, const real *const *row, int64_t at)
 {
     UNROLL
-    for (int r = 0; r < rows; r++) __builtin_prefetch(row[r] + k);
+    for (int r = 0; r < rows; r++) __builtin_prefetch(row[r] + at);
 }
 
 INLINE void gemm_tile(int rows, int vectors, const struct gather_block *block, int64_t first)
@@ -80,12 +80,12 @@ INLINE void gemm_tile(int rows, int vectors, const struct gather_block *block, i
     }
 
     const int64_t ahead = from[rows] - from[0];
-    for (const struct run *run = block->runs, *end = run + block->run_count; run < end; run++) {
-        const real *row[GEMM_MAX_ROWS];
-        UNROLL
-        for (int r = 0; r < rows; r++) row[r] = block->source + from[r] + run->a;
+    const real *row[GEMM_MAX_ROWS];
+    UNROLL
+    for (int r = 0; r < rows; r++) row[r] = block->source + from[r];
+    for (const struct run *run = block->runs, *last = run + block->run_count; run < last; run++) {
         const real *panel = block->panel + run->b * (vectors * LANES);
-        for (int64_t k = 0; k < run->k; k++, panel += vectors * LANES) {
+        for (int64_t k = run->a, end = k + run->k; k < end; k++, panel += vectors * LANES) {
             if (k % LINE == 0) prefetch_source(rows, row, k + ahead);
             vec w[KERNEL_MAX_VECTORS];
             UNROLL
