@@ -177,7 +177,7 @@ static bool resident(const struct gather_plan *p, int64_t size)
 static bool streams(const struct gather_plan *p, int64_t n, int64_t size)
 {
     if (resident(p, size)) return false;
-    if (p->source_staged || p->target_staged) return true;
+    if (p->source_staged) return true;
     const double pixels = (double)n * (double)(p->axis_h.source * p->axis_w.source);
     return pixels * (double)(p->k * size) <= NEAR_BYTES ||
            p->met * p->k * p->panel * size > SLAB_BYTES;
