@@ -181,6 +181,31 @@ static void transpose_wide(int64_t rows, int64_t columns, const real *from, int6
 #define transpose_wide transpose_blocks /* a vector is a piece */
 #endif
 
+/*
+ * Columns of `to` that may be written side by side. The first cache has 4 KiB / 64 sets of WAYS lines, so
+ * columns a large power of two apart share few of them: of more columns, lines would be thrown out
+ * half-written, before the next rows come to them.
+ */
+static int64_t columns_at_once(int64_t to_stride)
+{
+    enum { SETS_BYTES = 4096, WAYS = 8 };
+    const int64_t apart = to_stride * (int64_t)sizeof(real), power = apart & -apart;
+    return power < SETS_BYTES ? SETS_BYTES / power * WAYS : WAYS;
+}
+
+/* At least LANES rows and HALF columns. */
+static void transpose_parts(int64_t rows, int64_t columns, const real *from, int64_t from_stride,
+                            real *to, int64_t to_stride)
+{
+    const int64_t part = columns_at_once(to_stride);
+    for (int64_t c = 0; c + part < columns; c += part)
+        transpose_wide(rows, part, from + c, from_stride, to + c * to_stride, to_stride);
+    const int64_t rest = columns > part ? (columns - 1) % part + 1 : columns,
+                  last = columns - (rest < HALF ? HALF : rest);
+    transpose_wide(rows, columns - last, from + last, from_stride, to + last * to_stride,
+                   to_stride);
+}
+
 static void transpose_elements(int64_t rows, int64_t columns, const real *from, int64_t from_stride,
                                real *to, int64_t to_stride)
 {
@@ -261,6 +286,8 @@ static void transpose(int64_t rows, int64_t columns, const real *from, int64_t f
         transpose_elements(rows, columns, from, from_stride, to, to_stride);
     else if (rows < LANES || columns < HALF)
         transpose_blocks(rows, columns, from, from_stride, to, to_stride);
+    else if (to_stride > from_stride)
+        transpose_parts(rows, columns, from, from_stride, to, to_stride);
     else
         transpose_wide(rows, columns, from, from_stride, to, to_stride);
 }
