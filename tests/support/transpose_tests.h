@@ -50,8 +50,21 @@ static void test_sizes(void **state)
     }
 }
 
+/* Columns so far apart that they share sets of the cache are written a few at a time. */
+static void test_planes(void **state)
+{
+    (void)state;
+    for (size_t isa = 0; isa < KERNEL_ISAS; isa++) {
+        const struct kernels *kernels = kernels_at(isa);
+        for (int64_t rows = 1; kernels && rows <= MOST; rows += 4)
+            for (int64_t columns = 1; columns <= MOST; columns++)
+                for (int64_t plane = 256; plane <= 1024; plane *= 2)
+                    check(kernels, (struct matrix){rows, columns, GAP, plane - rows});
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sizes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sizes), cmocka_unit_test(test_planes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
