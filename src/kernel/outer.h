@@ -92,13 +92,38 @@ INLINE void outer(int groups, int rows, int vectors, const struct segment *segme
         store_group(rows, vectors, sum[g], t->out + g * t->group_stride, t);
 }
 
+/*
+ * Rows that panels take at a time: a panel's lines follow one another, and the rows stay in L1 until all
+ * panels have had their part. The next rows are fetched meanwhile, line by line in memory's order.
+ */
+enum { SPLIT_ROWS = 16, LINE_REALS = 64 / sizeof(real) };
+
+struct coming {
+    const real *row;
+    int64_t stride, length, at; /* from row to row; of a row, and where in it */
+    int64_t rows;               /* that are left */
+};
+
+INLINE void fetch_line(struct coming *c)
+{
+    if (c->rows <= 0) return;
+    __builtin_prefetch(c->row + c->at);
+    c->at += LINE_REALS;
+    if (c->at < c->length) return;
+    c->at = 0;
+    c->row += c->stride;
+    c->rows--;
+}
+
 /* What a panel takes of every row, in whole vectors: of dz these are more than its elements, and a row
  * is stored over what the one before it left behind its end. */
 INLINE void split_panel(int64_t vectors, int64_t rows, const real *from, int64_t from_stride,
-                        int64_t width, real *to)
+                        int64_t width, struct coming *coming, real *to)
 {
-    for (; rows > 0; rows--, from += from_stride, to += width)
+    for (; rows > 0; rows--, from += from_stride, to += width) {
+        fetch_line(coming);
         for (int64_t j = 0; j < vectors * LANES; j += LANES) v_store(to + j, v_load(from + j));
+    }
 }
 
 /* The last panels, whose whole vectors would lie behind the row's end. */
@@ -111,7 +136,7 @@ static void split_end(int64_t vectors, int64_t rows, int64_t left, const real *f
 }
 
 static void split_rows(const struct panels *p, int64_t rows, const real *from, int64_t from_stride,
-                       real *to)
+                       struct coming *coming, real *to)
 {
     const int64_t share = p->units / p->cuts, extra = p->units % p->cuts;
     int64_t owed = extra * p->cut0 % p->cuts, begin = p->units * p->cut0 / p->cuts * p->unit, count;
@@ -120,33 +145,31 @@ static void split_rows(const struct panels *p, int64_t rows, const real *from, i
         count = (share + (owed >= p->cuts)) * p->unit;
         if (owed >= p->cuts) owed -= p->cuts;
         const int64_t vectors = (count + LANES - 1) / LANES, left = p->length - begin;
+        const real *at = from + begin;
         if (left < vectors * LANES) {
-            split_end(vectors, rows, left, from + begin, from_stride, p->width, to);
+            split_end(vectors, rows, left, at, from_stride, p->width, to);
             continue;
         }
         switch (vectors) { /* what is not listed occurs where vectors have two lanes */
-        case 1: split_panel(1, rows, from + begin, from_stride, p->width, to); break;
-        case 2: split_panel(2, rows, from + begin, from_stride, p->width, to); break;
-        case 3: split_panel(3, rows, from + begin, from_stride, p->width, to); break;
-        case 4: split_panel(4, rows, from + begin, from_stride, p->width, to); break;
-        default: split_panel(vectors, rows, from + begin, from_stride, p->width, to);
+        case 1: split_panel(1, rows, at, from_stride, p->width, coming, to); break;
+        case 2: split_panel(2, rows, at, from_stride, p->width, coming, to); break;
+        case 3: split_panel(3, rows, at, from_stride, p->width, coming, to); break;
+        case 4: split_panel(4, rows, at, from_stride, p->width, coming, to); break;
+        default: split_panel(vectors, rows, at, from_stride, p->width, coming, to);
         }
     }
 }
 
-/* A few rows at a time, whose lines stay in L1 while all panels take their part; the next few are on
- * their way. */
 static void split(int64_t rows, const real *from, int64_t from_stride, const struct panels *p,
                   real *to)
 {
-    enum { ROWS = 4, LINE_REALS = 64 / (int)sizeof(real) };
     const int64_t first = p->units * p->cut0 / p->cuts * p->unit,
                   last = p->units * p->cut1 / p->cuts * p->unit;
-    for (; rows > 0; rows -= ROWS, from += ROWS * from_stride, to += ROWS * p->width) {
-        for (int r = 0; r < ROWS; r++)
-            for (int64_t j = first; j < last; j += LINE_REALS)
-                __builtin_prefetch(from + (ROWS + r) * from_stride + j);
-        split_rows(p, rows < ROWS ? rows : ROWS, from, from_stride, to);
+    for (; rows > 0; rows -= SPLIT_ROWS, to += SPLIT_ROWS * p->width) {
+        const real *next = from + SPLIT_ROWS * from_stride;
+        struct coming coming = {next + first, from_stride, last - first, 0, SPLIT_ROWS};
+        split_rows(p, rows < SPLIT_ROWS ? rows : SPLIT_ROWS, from, from_stride, &coming, to);
+        from = next;
     }
 }
 
