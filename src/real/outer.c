@@ -12,8 +12,9 @@
 #include "../integer.h"
 #include "passes.h"
 
-/* A tensor beyond this is fetched a chunk ahead: it comes from further than L2. */
-enum { FAR_BYTES = 1 << 20 };
+/* x and dz beyond this are fetched a chunk ahead: read in place, they come from further than L2; packed,
+ * from memory. */
+enum { FAR_BYTES = 1 << 20, MEMORY_BYTES = 16 << 20 };
 
 /* Pixels of a chunk, `step` apart from `pixel` on, and what they meet of dz, `ds` apart. */
 struct stretch {
@@ -29,6 +30,7 @@ struct desk {
     real *sums;   /* of one window: [channel][element] */
     bool *copied; /* which of them are there */
     struct stretch *stretches; /* of one window */
+    struct stretch *packed;    /* the same where dz is packed */
     struct segment *segments;  /* the same with one strip of x */
 };
 
@@ -51,6 +53,7 @@ static size_t lay_desk(const struct outer_plan *p, const struct geometry *g, str
     size_t copied = convti_size_add(&size, p->copy_rows, sizeof(bool));
     int64_t pieces = (p->swapped ? 3 : 1) * p->chunk_rows;
     size_t stretches = convti_size_add(&size, pieces, sizeof(struct stretch));
+    size_t packed = convti_size_add(&size, p->dz_cuts > 0 ? pieces : 0, sizeof(struct stretch));
     size_t segments = convti_size_add(&size, pieces, sizeof(struct segment));
     if (memory) {
         char *at = memory;
@@ -60,6 +63,7 @@ static size_t lay_desk(const struct outer_plan *p, const struct geometry *g, str
                               (real *)(void *)(at + sums),
                               (bool *)(at + copied),
                               (struct stretch *)(void *)(at + stretches),
+                              (struct stretch *)(void *)(at + packed),
                               (struct segment *)(void *)(at + segments)};
     }
     return size.bytes;
@@ -322,8 +326,11 @@ static int64_t find_stretches(const struct outer_call *call, const struct desk *
     return trail.count;
 }
 
+/* ---- what is fetched ahead ------------------------------------------------------------------- */
+
 /* Elements from a pixel of x and of dz to what is worth fetching while it is used: the same pixel
- * of the next chunk, or where x is read once, a few pixels on. */
+ * of the next chunk, or where x is read once, a few pixels on. Of dz only where its rows follow one
+ * another in the next chunk as they do in this one; else it is lost. */
 struct ahead {
     const real *x; /* the chunk's first pixel in place, NULL where nothing is worth it */
     int64_t x_ahead, dz_ahead;
@@ -336,13 +343,96 @@ static struct ahead look_ahead(const struct outer_call *call, const struct chunk
     const struct outer_plan *p = call->plan;
     int64_t size = call->n * (g->x_size + g->z_size) * (int64_t)sizeof(real),
             rows = k->row1 - k->row0, columns = k->j1 - k->j0;
-    if (size <= FAR_BYTES || g->channels_first || p->swapped || p->dz_cuts > 0)
+    if (size <= (p->dz_cuts > 0 ? MEMORY_BYTES : FAR_BYTES) || g->channels_first || p->swapped)
         return (struct ahead){NULL, 0, 0};
     struct ahead a = {.x = call->x + (k->row0 * g->w.in + k->j0) * g->channels};
     a.x_ahead = (p->items == 1 ? NEAR : rows * columns) * g->channels;
     a.dz_ahead = p->row_cuts > 1 ? columns * g->w.stride * g->filters
                                  : rows * g->h.stride * g->w.out * g->filters;
     return a;
+}
+
+/* Rows that some tiles of a window fetch, each a few of them in one go, `step` elements at every pixel
+ * of its own. */
+struct portion {
+    int64_t rows, stride, tiles, step;
+};
+
+static struct portion share_out(int64_t rows, int64_t stride, int64_t width, int64_t tiles,
+                                int64_t pixels)
+{
+    const int64_t each = ceil_div(rows, tiles), length = each > 1 ? each * stride : width;
+    return (struct portion){rows, stride, tiles, ceil_div(length, pixels)};
+}
+
+/* What packing will read of the next chunk, evenly over the tiles of a window, so that it is not waited
+ * for: a part of the tiles fetches dz, as many as there are pixels if it can be, the others x, once for
+ * all windows. */
+struct errands {
+    struct ahead ahead;
+    int64_t tiles, tile; /* of the window; the one that is next */
+    struct portion dz, x;
+    const struct stretch *stretch; /* of dz, where the portion's next row is */
+    int64_t row;                   /* the stretch's first one */
+};
+
+static struct errands plan_errands(const struct outer_call *call, const struct desk *desk,
+                                   struct task t, const struct chunk *k, int64_t count, bool x)
+{
+    const struct geometry *g = call->geometry;
+    const struct outer_plan *p = call->plan;
+    struct errands e = {.ahead = look_ahead(call, k),
+                        .tiles = (t.strip1 - t.strip0) * (t.item1 - t.item0),
+                        .stretch = desk->stretches};
+    if (!e.ahead.x) return e;
+    int64_t pixels = 0;
+    for (int64_t i = 0; i < count; i++) pixels += desk->stretches[i].count;
+    if (pixels == 0) {
+        e.ahead.x = NULL;
+        return e;
+    }
+    const int64_t c0 = find_strip(p, g, t.strip0).c0, c1 = find_strip(p, g, t.strip1 - 1).c1;
+    const int64_t most = greater(x ? e.tiles * 3 / 4 : e.tiles, 1), of_dz = lesser(pixels, most);
+    e.dz = share_out(pixels, g->w.stride * g->filters, p->window, of_dz, pixels);
+    if (x && e.tiles > of_dz)
+        e.x = share_out((k->row1 - k->row0) * (k->j1 - k->j0), g->channels, c1 - c0,
+                        e.tiles - of_dz, pixels);
+    e.ahead.x += e.ahead.x_ahead + c0;
+    return e;
+}
+
+/* What the next tile fetches. */
+static void run_errand(const struct outer_call *call, struct errands *e, struct outer_tile *tile)
+{
+    if (!e->ahead.x) return;
+    const int64_t before = e->dz.tiles * e->tile / e->tiles;
+    e->tile++;
+    tile->fetch = e->dz.tiles * e->tile / e->tiles == before;
+    if (tile->fetch) { /* x */
+        const int64_t at = e->tile - 1 - before;
+        tile->fetch_at = e->x.tiles > 0 ? e->x.rows * at / e->x.tiles * e->x.stride : 0;
+        return;
+    }
+    const int64_t row = e->dz.rows * before / e->dz.tiles;
+    for (; row - e->row >= e->stretch->count; e->stretch++) e->row += e->stretch->count;
+    tile->fetch_at = e->stretch->dz - call->dz + (row - e->row) * e->stretch->ds;
+}
+
+/* The stretches with one strip of packed x, at channel 0, as segments. */
+static void aim_packed(const struct outer_call *call, const struct desk *desk, int64_t count,
+                       struct sight x, const struct errands *e)
+{
+    const struct stretch *s = desk->packed;
+    for (int64_t i = 0, done = 0; i < count; done += s->count, i++, s++) {
+        const real *at = x.x + s->pixel * x.stride;
+        struct far self = {at, s->step * x.stride}, dz = self, next = self;
+        if (e->ahead.x) {
+            dz = (struct far){call->dz + e->ahead.dz_ahead + done * e->dz.step, e->dz.step};
+            next = (struct far){e->ahead.x + done * e->x.step, e->x.step};
+        }
+        desk->segments[i] =
+            (struct segment){at, s->dz, s->count, s->step * x.stride, s->ds, {dz, next}};
+    }
 }
 
 /* The stretches with one strip of x, from channel c0 on, as segments. */
@@ -421,33 +511,54 @@ static int64_t pack_dz(const struct outer_call *call, const struct desk *desk, s
     for (int64_t i = 0; i < count; i++) {
         const struct stretch s = desk->stretches[i];
         call->kernels->split(s.count, s.dz, s.ds, &panels, to);
-        struct stretch *last = &desk->stretches[joined > 0 ? joined - 1 : 0];
+        struct stretch *last = &desk->packed[joined > 0 ? joined - 1 : 0];
         if (joined > 0 && last->step == s.step && last->pixel + last->count * last->step == s.pixel)
             last->count += s.count;
         else
-            desk->stretches[joined++] = (struct stretch){to, s.pixel, s.count, s.step, p->rows};
+            desk->packed[joined++] = (struct stretch){to, s.pixel, s.count, s.step, p->rows};
         to += s.count * p->rows;
     }
     return joined;
 }
 
-/* One window's items [item0, item1): what they read of dz stays in the caches while strips pass, and
- * a strip of x in L1 while items pass. */
-static void run_window(const struct outer_call *call, const struct desk *desk, struct task t,
-                       const struct chunk *k, bool add, real *sums)
+/* One window's items [item0, item1) of packed dz. `x`: nothing has fetched the next chunk's x yet. */
+static void run_packed(const struct outer_call *call, const struct desk *desk, struct task t,
+                       const struct chunk *k, bool x, struct outer_tile tile, real *sums)
 {
     const struct geometry *g = call->geometry;
     const struct outer_plan *p = call->plan;
     const struct window w = find_window(p, g, t.item0);
-    struct outer_tile tile = {.pitch = g->h.dilation * k->pitch, .add = add};
-    int64_t count = find_stretches(call, desk, k, w);
+    const int64_t raw = find_stretches(call, desk, k, w);
+    struct errands errands = plan_errands(call, desk, t, k, raw, x);
+    const int64_t count = pack_dz(call, desk, t, raw), cuts = p->cuts_of_window,
+                  cut0 = t.item0 % cuts, cut1 = cut0 + t.item1 - t.item0;
+    for (int64_t i = t.strip0; i < t.strip1; i++) {
+        const struct strip s = find_strip(p, g, i);
+        aim_packed(call, desk, count, see_strip(call, k, desk->x, i - t.strip0, &s), &errands);
+        for (int64_t cut = cut0; cut < cut1; cut++) {
+            run_errand(call, &errands, &tile);
+            tile.v = (cut - cut0) * p->dz_panel;
+            run_tile(call, desk->segments, count, w, p->window * cut / cuts,
+                     p->window * (cut + 1) / cuts, s, tile, sums);
+        }
+    }
+}
+
+/* One window's items [item0, item1): what they read of dz stays in the caches while strips pass, and
+ * a strip of x in L1 while items pass. */
+static void run_window(const struct outer_call *call, const struct desk *desk, struct task t,
+                       const struct chunk *k, struct outer_tile tile, real *sums)
+{
+    const struct geometry *g = call->geometry;
+    const struct outer_plan *p = call->plan;
+    const struct window w = find_window(p, g, t.item0);
+    const int64_t count = find_stretches(call, desk, k, w);
     const int64_t cuts = p->cuts_of_window, cut0 = t.item0 % cuts, cut1 = cut0 + t.item1 - t.item0,
                   length = p->swapped ? p->window_vectors : p->window, begin = length * cut0 / cuts;
     const int64_t line = 64 / (int64_t)sizeof(real),
                   lines = ceil_div(p->window * cut1 / cuts - p->window * cut0 / cuts, line);
     const struct ahead ahead = look_ahead(call, k);
     int64_t fetched = 0;
-    if (p->dz_cuts > 0) count = pack_dz(call, desk, t, count);
     for (int64_t i = t.strip0; i < t.strip1; i++) {
         struct strip s = find_strip(p, g, i);
         aim(call, desk, count, see_strip(call, k, desk->x, i - t.strip0, &s), ahead, s.c0);
@@ -455,7 +566,7 @@ static void run_window(const struct outer_call *call, const struct desk *desk, s
             w1 = length * (cut + 1) / cuts;
             tile.fetch = fetched >= lines;
             tile.fetch_at = tile.fetch ? (cut - cut0) * line : fetched * line;
-            tile.v = p->dz_cuts > 0 ? (cut - cut0) * p->dz_panel : w0;
+            tile.v = w0;
             run_tile(call, desk->segments, count, w, w0, w1, s, tile, sums);
         }
     }
@@ -467,10 +578,14 @@ static void run_chunk(const struct outer_call *call, const struct desk *desk, st
 {
     const struct outer_plan *p = call->plan;
     const int64_t cuts = p->cuts_of_window, most = p->dz_cuts > 0 ? p->dz_cuts : cuts,
-                  last = t.item1;
+                  first = t.item0, last = t.item1;
+    const struct outer_tile tile = {.pitch = call->geometry->h.dilation * k->pitch, .add = add};
     for (; t.item0 < last; t.item0 = t.item1) {
         t.item1 = lesser(lesser((t.item0 / cuts + 1) * cuts, t.item0 + most), last);
-        run_window(call, desk, t, k, add, sums);
+        if (p->dz_cuts > 0)
+            run_packed(call, desk, t, k, t.item0 == first, tile, sums);
+        else
+            run_window(call, desk, t, k, tile, sums);
     }
 }
 
