@@ -10,6 +10,7 @@ enum {
     RESIDENT_BYTES = 384 << 10, /* packed weights that stay in L2 beside a slab */
     NEAR_BYTES = 10 << 20,      /* of a source that stays in the last cache while panels pass */
     SLAB_BYTES = 320 << 10,     /* source of such a slab, and what is staged of any */
+    STAGING_COST = 4,           /* of a byte, in bytes of panels that pass by */
     BLOCK_BYTES = 448 << 10,    /* of a panel that the pixels of a chunk walk over: stays in L2 */
     SLAB_PIXELS = 24,           /* of the target: a slab of fewer is not cut off */
     CHUNK = 512,                /* pixels whose offsets are listed at once */
@@ -173,14 +174,17 @@ static bool resident(const struct gather_plan *p, int64_t size)
     return p->packed * size <= RESIDENT_BYTES;
 }
 
-/* Staged slabs are in the cache as they are; of others see below. */
+/* Whether items are panels that the source streams by; see below. */
 static bool streams(const struct gather_plan *p, int64_t n, int64_t size)
 {
     if (resident(p, size)) return false;
-    if (p->source_staged) return true;
-    const double pixels = (double)n * (double)(p->axis_h.source * p->axis_w.source);
-    return pixels * (double)(p->k * size) <= NEAR_BYTES ||
-           p->met * p->k * p->panel * size > SLAB_BYTES;
+    const double source = (double)n * (double)(p->axis_h.source * p->axis_w.source) *
+                          (double)(p->k * size);
+    if (p->source_staged) {
+        const double most = source / LEAST_ITEMS, slab = most < SLAB_BYTES ? most : SLAB_BYTES;
+        return (double)(p->taps * p->k * p->panel * size) > STAGING_COST * slab;
+    }
+    return source <= NEAR_BYTES || p->met * p->k * p->panel * size > SLAB_BYTES;
 }
 
 /*
@@ -189,11 +193,11 @@ static bool streams(const struct gather_plan *p, int64_t n, int64_t size)
  * meets them one after the other. Where they do not, an item is one panel, of one phase if it may be,
  * and its slab as large as staging and threads allow: the source streams by, once for each of them. A
  * source that comes from memory each time had better stay in slabs all the same, and the panels stream
- * by for every slab; unless that is more to read, where a panel's phase is larger than a slab.
+ * by for every slab; unless that is more to read, where a panel's phase is larger than a slab. Nor is a
+ * source staged again for every panel, if the panels passing by are not more than what that costs.
  */
-struct slabs convti_plan_slabs(const struct gather_plan *p, int64_t n, size_t real_size)
+static struct slabs plan_slabs(const struct gather_plan *p, int64_t n, int64_t size, bool streamed)
 {
-    const int64_t size = (int64_t)real_size;
     struct slabs s = {.images = greater(n, 1),
                       .rows = greater(p->axis_h.target, 1),
                       .columns = greater(p->axis_w.target, 1),
@@ -201,7 +205,7 @@ struct slabs convti_plan_slabs(const struct gather_plan *p, int64_t n, size_t re
                       .phases_h = 1,
                       .phases_w = 1,
                       .resident = resident(p, size),
-                      .streamed = streams(p, n, size)};
+                      .streamed = streamed};
     if (s.streamed) s.groups = p->panels;
     if (s.streamed && !p->target_staged) {
         s.phases_h = phases(&p->axis_h);
@@ -217,6 +221,12 @@ struct slabs convti_plan_slabs(const struct gather_plan *p, int64_t n, size_t re
     return s;
 }
 
+struct slabs convti_plan_slabs(const struct gather_plan *p, int64_t n, size_t real_size)
+{
+    const int64_t size = (int64_t)real_size;
+    return plan_slabs(p, n, size, streams(p, n, size));
+}
+
 void convti_cut_slabs_for(struct gather_plan *p, int64_t n, size_t real_size)
 {
     if (p->cut_for == n) return;
@@ -224,16 +234,18 @@ void convti_cut_slabs_for(struct gather_plan *p, int64_t n, size_t real_size)
     p->cut_for = n;
 }
 
-/* Images of a slab are at most what fits; a box is largest where the batch alone gives the work. */
+/* For any batch: it may stream or not. Images of a slab are at most what fits; a box is largest where
+ * the batch alone gives the work. */
 static void lay_desk(struct gather_plan *p, size_t real_size)
 {
     int64_t source = 0, target = 0; /* elements of a staged slab */
-    if (p->source_staged || p->target_staged) {
-        const struct slabs s = convti_plan_slabs(p, INT32_MAX, real_size);
-        const int64_t columns = s.groups > 1 ? p->panel : p->columns;
-        if (p->source_staged)
-            source = s.images * span(&p->axis_h, s.rows) * span(&p->axis_w, s.columns) * p->depth;
-        if (p->target_staged) target = s.images * s.rows * s.columns * columns;
+    for (int streamed = 0; streamed < 2; streamed++) {
+        const struct slabs s = plan_slabs(p, INT32_MAX, (int64_t)real_size, streamed > 0);
+        const int64_t columns = s.groups > 1 ? p->panel : p->columns,
+                      read = s.images * span(&p->axis_h, s.rows) * span(&p->axis_w, s.columns),
+                      made = s.images * s.rows * s.columns * columns;
+        if (p->source_staged) source = greater(source, read * p->depth);
+        if (p->target_staged) target = greater(target, made);
     }
     convti_size size = {0};
     convti_size_add(&size, p->most_runs, sizeof(struct run));
