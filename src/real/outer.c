@@ -366,8 +366,8 @@ static struct portion share_out(int64_t rows, int64_t stride, int64_t width, int
 }
 
 /* What packing will read of the next chunk, evenly over the tiles of a window, so that it is not waited
- * for: a part of the tiles fetches dz, as many as there are pixels if it can be, the others x, once for
- * all windows. */
+ * for: some of the tiles fetch dz, as many as there are pixels if it can be, the others x, once for all
+ * windows. */
 struct errands {
     struct ahead ahead;
     int64_t tiles, tile; /* of the window; the one that is next */
@@ -384,20 +384,23 @@ static struct errands plan_errands(const struct outer_call *call, const struct d
     struct errands e = {.ahead = look_ahead(call, k),
                         .tiles = (t.strip1 - t.strip0) * (t.item1 - t.item0),
                         .stretch = desk->stretches};
-    if (!e.ahead.x) return e;
     int64_t pixels = 0;
     for (int64_t i = 0; i < count; i++) pixels += desk->stretches[i].count;
-    if (pixels == 0) {
-        e.ahead.x = NULL;
-        return e;
-    }
-    const int64_t c0 = find_strip(p, g, t.strip0).c0, c1 = find_strip(p, g, t.strip1 - 1).c1;
-    const int64_t most = greater(x ? e.tiles * 3 / 4 : e.tiles, 1), of_dz = lesser(pixels, most);
-    e.dz = share_out(pixels, g->w.stride * g->filters, p->window, of_dz, pixels);
-    if (x && e.tiles > of_dz)
+    if (pixels == 0) e.ahead.x = NULL;
+    if (!e.ahead.x) return e;
+
+    const int64_t c0 = find_strip(p, g, t.strip0).c0, c1 = find_strip(p, g, t.strip1 - 1).c1,
+                  cut0 = t.item0 % p->cuts_of_window, cut1 = cut0 + t.item1 - t.item0,
+                  w0 = p->window * cut0 / p->cuts_of_window,
+                  w1 = p->window * cut1 / p->cuts_of_window,
+                  most = x ? greater(e.tiles * 3 / 4, 1) : e.tiles;
+    if (!p->copied) /* copies are made of rows that all windows share */
+        e.dz = share_out(pixels, g->w.stride * g->filters, w1 - w0, lesser(pixels, most), pixels);
+    if (x && e.tiles > e.dz.tiles)
         e.x = share_out((k->row1 - k->row0) * (k->j1 - k->j0), g->channels, c1 - c0,
-                        e.tiles - of_dz, pixels);
+                        e.tiles - e.dz.tiles, pixels);
     e.ahead.x += e.ahead.x_ahead + c0;
+    e.ahead.dz_ahead += w0;
     return e;
 }
 
