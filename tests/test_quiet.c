@@ -158,13 +158,21 @@ static void tear_down(struct job *j)
 
 /* ---- every activation, both formats, some numbers of threads --------------------------------- */
 
+/* What other runtimes than libgomp do when a team starts is not convt's to promise. */
+#ifdef __clang__
+enum { MOST_THREADS = 1 };
+#else
+enum { MOST_THREADS = 3 };
+#endif
+
 typedef void job_body(struct job *job, int threads, const char *name);
 
 static void for_each_job(job_body *body)
 {
     const char *name;
     int kind;
-    for (int threads = 1; threads <= 3; threads++)
+    if (MOST_THREADS == 1) print_message("SKIPPED: several threads of LLVM's OpenMP runtime\n");
+    for (int threads = 1; threads <= MOST_THREADS; threads++)
         for (int format = 0; format < 2; format++)
             for (int k = 0; (name = convti_name_at(CONVTI_ACTIVATIONS, k, &kind)); k++) {
                 struct job job;
