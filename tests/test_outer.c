@@ -54,6 +54,15 @@ static const struct row rows[] = {
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 
+/* x and dz of more than 16 MiB, whose packing is fetched ahead: stretches that are many, windows of a task
+ * that are several, copies. */
+static const struct row large_rows[] = {
+    {36, 24, 24, 200, 20, 1, 2, 1, 1, 1, CONVT_SAME},
+    {2, 90, 90, 200, 20, 2, 2, 2, 2, 1, CONVT_SAME},
+    {3, 60, 60, 400, 5, 1, 2, 1, 1, 1, CONVT_VALID},
+};
+enum { LARGE_ROWS = sizeof large_rows / sizeof *large_rows };
+
 static convt_config config_of(const struct row *r, bool f64, bool channels_first, int threads)
 {
     return (convt_config){.input = {r->h, r->w, r->c},
@@ -127,6 +136,7 @@ static void check_oracle(const char *isa, void *context)
     (void)context;
     for (int i = 0; i < ROWS; i++)
         for (int kind = 0; kind < 4; kind++) check_row(&rows[i], kind & 1, kind & 2);
+    for (int i = 0; i < LARGE_ROWS; i++) check_row(&large_rows[i], false, false);
 }
 
 static void agrees_with_the_oracle(void **state)
@@ -189,6 +199,16 @@ static void check_plans(const char *isa, void *context)
     assert_true(taps && windows && swapped && edges && pieces && blocks && parts && packed &&
                 packed_windows && groups);
     for (int k = 1; k <= OUTER_MAX_GROUPS; k++) assert_true(together[k]);
+
+    for (int i = 0; i < LARGE_ROWS; i++) {
+        convt_config cfg = config_of(&large_rows[i], false, false, 1);
+        convt_layer *layer;
+        assert_int_equal(convt_layer_create(&layer, &cfg, NULL), CONVT_OK);
+        assert_true(layer->outer.dz_cuts > 0);
+        assert_true((layer->geometry.x_size + layer->geometry.z_size) * large_rows[i].n * 4 >
+                    16 << 20);
+        convt_layer_destroy(layer);
+    }
 }
 
 static void the_table_reaches_every_plan(void **state)
