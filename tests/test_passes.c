@@ -846,10 +846,35 @@ static void check_cuts(const char *isa, void *context)
     tear_down(&one);
 }
 
+/* Where channels come first a source is staged: of a few images for every panel, of many once. One layer
+ * has the memory for either. */
+static void check_staging(const char *isa, void *context)
+{
+    (void)isa;
+    (void)context;
+    const convt_config cfg = {.input = {8, 8, 128},
+                              .filters = 200,
+                              .kernel_size = {2, 2},
+                              .strides = {2, 2},
+                              .data_format = CONVT_CHANNELS_FIRST};
+    struct bench all = set_up(&cfg, 90, 7);
+    const int64_t size = values_count(convt_read(all.y)) / 90;
+    convt_view one = values_new(CONVT_FLOAT32, 1, all.y.h, all.y.w, all.y.c), x = all.x;
+    assert_int_equal(convt_forward(all.layer, convt_read(all.x), all.y), CONVT_OK);
+    assert_true(!all.layer->forward.slabs.streamed && !all.layer->forward.slabs.resident);
+    x.n = 1;
+    assert_int_equal(convt_forward(all.layer, convt_read(x), one), CONVT_OK);
+    assert_true(all.layer->forward.slabs.streamed && !all.layer->forward.slabs.resident);
+    assert_same_bits(one.data, all.y.data, (size_t)size * sizeof(float));
+    values_free(one);
+    tear_down(&all);
+}
+
 static void cuts_of_the_source_change_no_bit(void **state)
 {
     (void)state;
     for_each_isa(check_cuts, NULL);
+    for_each_isa(check_staging, NULL);
 }
 
 /* The cuts of a batch are kept for the next call: not beyond another batch or another size. */
