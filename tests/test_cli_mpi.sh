@@ -180,8 +180,18 @@ until_lines() {
     done
 }
 
-# members DIRECTORY: process numbers of the ranks that write there.
-members() { pgrep -f "^$convt train .*--out $1\$"; }
+# members DIRECTORY: process numbers of the ranks that write there, rank 0 first; not of the witness beside it.
+members() {
+    for process in $(pgrep -f "^$convt train .*--out $1\$"); do
+        [ "$(cat "/proc/$process/comm")" != "$(basename "$convt")" ] || echo "$process"
+    done
+}
+
+# witnessed PATTERN: the one line of a run that was ended, and nothing of it is left.
+witnessed() {
+    [ "$(grep -c '^convt: ' err)" -eq 1 ] || wrong "not one line: $(cat err)"
+    grep -q "^convt: train: $1\$" err || wrong "no \"$1\" in $(cat err)"
+}
 
 # shellcheck disable=SC2086
 {
@@ -199,18 +209,47 @@ members() { pgrep -f "^$convt train .*--out $1\$"; }
     expect 0 "$convt" train $images --batch-size 8 --epochs $((lines + 1)) --optimizer sgd.json --quiet --out unheard
     for file in model.npz codes.npy history.csv; do same heard/$file unheard/$file; done
 
-    # A rank that is killed takes the others with it; the checkpoint goes on.
-    ranks 3 $images --batch-size 8 --epochs 100000 --optimizer sgd.json --out killed >out 2>err &
-    run=$!
-    until_lines 3 killed/history.csv
-    kill -KILL "$(members killed | tail -n 1)"
-    begin=$(date +%s)
-    wait $run && wrong "exit 0 after a rank was killed"
-    [ $(($(date +%s) - begin)) -le 10 ] || wrong "the others went on for $(($(date +%s) - begin)) s"
-    ! members killed >/dev/null || wrong "ranks are left"
+    # A rank that is killed takes the others with it; one line says so, and the checkpoint goes on.
+    for rank in 2 0; do
+        rm -rf killed
+        ranks 3 $images --batch-size 8 --epochs 100000 --optimizer sgd.json --out killed >out 2>err &
+        run=$!
+        until_lines 3 killed/history.csv
+        kill -KILL "$(members killed | sed -n "$((rank + 1))p")"
+        begin=$(date +%s)
+        wait $run && wrong "exit 0 after a rank was killed"
+        [ $(($(date +%s) - begin)) -le 10 ] || wrong "the others went on for $(($(date +%s) - begin)) s"
+        ! pgrep -f "^$convt train .*--out killed\$" >/dev/null || wrong "processes are left"
+        witnessed "rank $rank is gone, and the run with it; killed holds the state after epoch [0-9]*, --resume goes on"
+    done
     lines=$(wc -l <killed/history.csv)
     expect 0 "$convt" train --resume --epochs $((lines + 1)) --quiet --out killed
     expect 0 "$convt" train $images --batch-size 8 --epochs $((lines + 1)) --optimizer sgd.json --quiet --out alive
     for file in model.npz codes.npy history.csv; do same killed/$file alive/$file; done
 }
+
+# A batch that takes longer than mpirun's patience: who ends the run is told where it stands, once. Whoever sends a
+# signal to rank 0 alone waits for the batch, and is told nothing before.
+cat >slow.json <<'JSON'
+[{"name": "a", "filters": 64, "kernel_size": 50, "activation": "relu"},
+ {"name": "b", "filters": 64, "kernel_size": 5, "strides": 2, "padding": "same", "activation": "relu"},
+ {"name": "c", "filters": 256, "kernel_size": 5, "strides": 2, "padding": "same", "activation": "relu"},
+ {"name": "d", "filters": 1, "kernel_size": 5, "padding": "same", "activation": "sigmoid"}]
+JSON
+idx large.idx 30 200
+slowly() { ranks 2 --data large.idx --model slow.json --codes 4 --leaves 2 --batch-size 30 --epochs 1000 --out "$1" >out 2>err; }
+slowly slow &
+run=$!
+until_lines 1 slow/history.csv
+kill -TERM "$(members slow | head -n 1)"
+sleep 1.5
+[ ! -s err ] || wrong "a signal to rank 0: $(cat err)"
+kill -KILL "$(members slow | head -n 1)"
+wait $run
+slowly late &
+run=$!
+until_lines 1 late/history.csv
+kill -TERM "$(ps -o ppid= -p "$(members late | head -n 1)" | tr -d ' ')" # mpirun
+wait $run
+witnessed 'told to end and not yet able to, maybe because a rank is gone; late holds the state after epoch 0, --resume goes on'
 finish
