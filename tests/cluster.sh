@@ -84,6 +84,7 @@ seconds=$(($(date +%s) - begin))
 echo "ended after $seconds s:"
 cat "$scratch/err"
 [ "$seconds" -le 30 ]
+[ "$(grep -c '^convt: ' "$scratch/err")" -eq 1 ]
 epochs=$(wc -l <"$scratch/away/history.csv") # one more than there are
 "$convt" train --resume --epochs "$epochs" --quiet --out "$scratch/away"
 "$convt" train --epochs "$epochs" --optimizer "$scratch/sgd.json" --quiet --out "$scratch/straight"
