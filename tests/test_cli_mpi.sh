@@ -193,22 +193,28 @@ witnessed() {
     grep -q "^convt: train: $1\$" err || wrong "no \"$1\" in $(cat err)"
 }
 
-# shellcheck disable=SC2086
-{
-    ranks 3 $images --batch-size 8 --epochs 100000 --optimizer sgd.json --out heard >out 2>err &
+# A signal to the last of three ranks alone, which tells the others. Of 2 leaves it has none.
+for leaves in 8 2; do
+    # shellcheck disable=SC2086
+    set -- $images --batch-size 8 --leaves $leaves --optimizer sgd.json
+    rm -rf heard unheard
+    ranks 3 "$@" --epochs 100000 --out heard >out 2>err &
     run=$!
     until_lines 3 heard/history.csv
-    kill -TERM "$(members heard | tail -n 1)" # one rank alone; it tells the others
+    kill -TERM "$(members heard | tail -n 1)"
     wait $run
     code=$?
-    [ $code -eq 143 ] || wrong "exit $code after SIGTERM"
+    [ $code -eq 143 ] || wrong "exit $code after SIGTERM, $leaves leaves"
     [ "$(grep -c '^convt: train: stopped by SIGTERM.*saved' err)" -eq 1 ] || wrong "SIGTERM is not told: $(cat err)"
     exists heard/model.npz heard/codes.npy heard/report.html
     lines=$(wc -l <heard/history.csv)
     expect 0 "$convt" train --resume --epochs $((lines + 1)) --quiet --out heard
-    expect 0 "$convt" train $images --batch-size 8 --epochs $((lines + 1)) --optimizer sgd.json --quiet --out unheard
+    expect 0 "$convt" train "$@" --epochs $((lines + 1)) --quiet --out unheard
     for file in model.npz codes.npy history.csv; do same heard/$file unheard/$file; done
+done
 
+# shellcheck disable=SC2086
+{
     # A rank that is killed takes the others with it; one line says so, and the checkpoint goes on.
     for rank in 2 0; do
         rm -rf killed

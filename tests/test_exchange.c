@@ -498,24 +498,29 @@ static void nan_on_one_rank_stops_all_before_the_step(void **state)
     }
 }
 
+/* Whether it has a leaf in that batch or not: of 12 leaves, in the fourth batch, which has 5 samples, rank
+ * 0 alone has some; of 2 leaves rank 2 never has one. */
 static void any_rank_stops_all_behind_the_next_batch(void **state)
 {
     (void)state;
-    for (int rank = 0; rank < 3; rank++) {
+    for (int variant = 0; variant < 12; variant++) {
         struct plan plan = usual;
         plan.ranks = 3;
         plan.codes = true;
-        plan.stop_rank = rank;
-        plan.stop_batch = 1;
+        plan.leaves = variant < 6 ? 12 : 2;
+        plan.stop_rank = variant % 3;
+        plan.stop_batch = variant % 6 < 3 ? 1 : 3;
+        const int heard = plan.stop_batch + 1;
         struct crew *crew = train(&plan);
         assert_status(crew, CONVT_STOPPED);
         plan.ranks = 0;
         plan.stop_rank = 0;
-        plan.stop_batch = 2;
+        plan.stop_batch = heard;
         struct crew *one = train(&plan);
         assert_status(one, CONVT_STOPPED);
         assert_same_state(one, crew);
-        for (int i = 0; i < crew->size; i++) assert_int_equal(crew->rank[i].batches, 2);
+        assert_int_equal(crew->world.open, 0);
+        for (int i = 0; i < crew->size; i++) assert_int_equal(crew->rank[i].batches, heard);
         disband(one);
         disband(crew);
     }
@@ -541,6 +546,7 @@ static void a_lost_exchange_ends_every_rank(void **state)
     for (int k = 1; k < 200; k += 7) {
         struct plan plan = usual;
         plan.ranks = 3;
+        plan.leaves = k % 2 ? 0 : 2; /* of which rank 2 has none */
         plan.codes = true;
         plan.fails_at = k;
         struct crew *crew = train(&plan);
