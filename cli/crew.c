@@ -16,7 +16,7 @@
 #include <convt/mpi.h>
 #endif
 
-enum { AGREEMENT_TAG = 1, GATHER_TAG, MOST_BLOCK = 1 << 30 };
+enum { AGREEMENT_TAG = 1, GATHER_TAG };
 
 /* ---- who has started this process? ----------------------------------------------------------- */
 
@@ -197,12 +197,7 @@ int crew_share(crew *c, void **data, size_t *size)
     const int code = *data ? OPTIONS_PARSED : complain(EXIT_FAILED, "train", "out of memory");
     if (crew_agree(c, code) != OPTIONS_PARSED) return code == OPTIONS_PARSED ? EXIT_FAILED : code;
     *size = (size_t)bytes;
-    for (size_t at = 0; at < *size; at += MOST_BLOCK) {
-        const size_t rest = *size - at;
-        if (!broadcast(c, (char *)*data + at, rest < MOST_BLOCK ? rest : MOST_BLOCK))
-            return lost(c);
-    }
-    return OPTIONS_PARSED;
+    return broadcast(c, *data, *size) ? OPTIONS_PARSED : lost(c);
 }
 
 int crew_copy(crew *c, void *data, size_t size)
