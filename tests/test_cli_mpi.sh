@@ -77,6 +77,10 @@ npy x.npy '|u1' '(50, 1, 1, 4)'
 npy y.npy '|u1' '(50, 8, 8, 1)'
 pixels 200 >>x.npy
 pixels 3200 >>y.npy
+mkdir pictures
+for i in 01 02 03 04 05 06 07 08 09 10 11 12 13; do expect 0 "$convt" sample --run plain --out pictures/$i.png --count 1 --seed $i; done
+sed 's/"kernel_size": 4/"kernel_size": 16/; s/"strides": 2/"strides": 4/' tiny.json >wide.json # to 64x64, as these are
+equal folder "2 3" --data pictures --model wide.json --codes 3 --epochs 2 --batch-size 6
 equal pairs 3 --x x.npy --y y.npy --model tiny.json --epochs 2 --batch-size 16
 
 # ---- going on ------------------------------------------------------------------------------------
@@ -147,6 +151,24 @@ cp small.idx other
 sed 's/"filters": 6/"filters": 7/' tiny.json >other/tiny.json
 differing 'ranks differ in ' --data small.idx --model tiny.json --codes 4 --batch-size 40 --out "$PWD/refused"
 cp tiny.json other
+
+# Folders of pictures. Of 6 leaves rank 1 has the third and the fourth, and reads no other picture but the first, for its size.
+cp wide.json other
+pictures="--data pictures --model wide.json --codes 3 --epochs 2 --batch-size 6 --quiet"
+# shellcheck disable=SC2086
+{
+    differing 'pictures.*No such file' $pictures --out "$PWD/refused"
+    cp -r pictures other
+    echo "no picture" >other/pictures/06.png
+    expect 0 by_folder $pictures --out "$PWD/folder-other"
+    same_run folder folder-other
+    echo "no picture" >other/pictures/04.png
+    differing '04.png: ' $pictures --out "$PWD/refused"
+    rm other/pictures/04.png
+    differing 'ranks differ in data content: 12x.*13x' $pictures --out "$PWD/refused"
+    rm other/pictures/*.png
+    differing 'pictures.*holds no PNG file' $pictures --out "$PWD/refused"
+}
 cat >differ.sh <<'SH'
 #!/bin/sh
 [ "$OMPI_COMM_WORLD_RANK" -ne 1 ] || { CONVT_ISA=base; export CONVT_ISA; }
