@@ -51,6 +51,9 @@ same_run() { # DIRECTORY DIRECTORY
     done
 }
 
+# pca DIRECTORY: the comparison in the report of learned codes.
+pca() { grep 'id="pca"' "$1/report.html"; }
+
 # equal NAME RANKS ARGUMENT...: one process, and so many ranks each.
 equal() {
     name=$1 list=$2
@@ -60,6 +63,9 @@ equal() {
         expect 0 ranks "$n" "$@" --quiet --out "$name-$n"
         [ ! -s out ] || wrong "--quiet on $n ranks says $(cat out)"
         same_run "$name" "$name-$n"
+        pca "$name" >one.pca
+        pca "$name-$n" >many.pca
+        same one.pca many.pca
         [ "$n" -eq 1 ] || rm -rf "$name-$n"
     done
 }
@@ -72,6 +78,7 @@ images="--data small.idx --model tiny.json --codes 4"
     # More ranks than leaves.
     equal leaves 4 $images --epochs 2 --batch-size 32 --leaves 3 --no-shuffle
 }
+pca plain | grep -q 'leaves a mean squared error of' || wrong "no PCA: $(pca plain)"
 pixels() { gzip -dc "$source_dir/examples/data/train-images-2000-idx3-ubyte.gz" | tail -c +3001 | tr '\002-\377' '\001' | head -c "$1"; }
 npy x.npy '|u1' '(50, 1, 1, 4)'
 npy y.npy '|u1' '(50, 8, 8, 1)'
@@ -229,6 +236,7 @@ for leaves in 8 2; do
     [ $code -eq 143 ] || wrong "exit $code after SIGTERM, $leaves leaves"
     [ "$(grep -c '^convt: train: stopped by SIGTERM.*saved' err)" -eq 1 ] || wrong "SIGTERM is not told: $(cat err)"
     exists heard/model.npz heard/codes.npy heard/report.html
+    [ -z "$(pca heard)" ] || wrong "there was time for PCA: $(pca heard)"
     lines=$(wc -l <heard/history.csv)
     expect 0 "$convt" train --resume --epochs $((lines + 1)) --quiet --out heard
     expect 0 "$convt" train "$@" --epochs $((lines + 1)) --quiet --out unheard
