@@ -264,6 +264,9 @@ done
     for file in model.npz codes.npy history.csv; do same killed/$file alive/$file; done
 }
 
+# What the witness says in time, on a busy machine, too.
+export OMPI_MCA_odls_base_sigkill_timeout=2
+
 # A rank that is gone before MPI has joined them.
 cat >differ.sh <<'SH'
 #!/bin/sh
