@@ -17,7 +17,8 @@
 
 #include "cli.h"
 
-/* What a note is about; a rank that is gone is its number. Rank 0 itself is where nothing is said. */
+/* What a note is about; a rank that is gone is its number. Rank 0 itself is where nothing is said. Behind
+ * HAS_ENDED there is nothing to witness. */
 enum { IS_SAVED = -3, WAS_TOLD, HAS_ENDED, RANK_0 };
 
 /* Short enough for a pipe to take it whole or not at all. */
@@ -147,13 +148,18 @@ static bool is_gone(int rank)
     return witness.ranks[rank] > 0 && kill(witness.ranks[rank], 0) != 0 && errno == ESRCH;
 }
 
+/* Where every rank is there, it is somebody's wish that the run ends. */
 void witness_told(bool by_launcher)
 {
-    const int kept = errno;
-    struct note note = {.about = WAS_TOLD};
-    for (int rank = 0; rank < witness.count && note.about == WAS_TOLD; rank++)
-        if (is_gone(rank)) note.about = rank;
-    if (by_launcher || note.about != WAS_TOLD) tell(&note);
+    const int kept = errno, count = witness.count;
+    struct note note = {.about = count > 0 ? HAS_ENDED : WAS_TOLD};
+    int gone = 0;
+    for (int rank = 0; rank < count && gone == 0; rank++) {
+        if (witness.ranks[rank] == 0) note.about = WAS_TOLD;
+        if (is_gone(rank)) gone = rank;
+    }
+    if (gone > 0) note.about = gone;
+    if (by_launcher || gone > 0) tell(&note);
     errno = kept;
 }
 
