@@ -10,12 +10,13 @@
 
 #include "cli.h"
 #include "options.h"
+#include "witness.h"
 
 #ifdef CONVT_WITH_MPI
 #include <convt/mpi.h>
 #endif
 
-enum { AGREEMENT_TAG = 1, GATHER_TAG, MOST_BLOCK = 1 << 30 };
+enum { AGREEMENT_TAG = 1, GATHER_TAG };
 
 /* ---- who has started this process? ----------------------------------------------------------- */
 
@@ -67,9 +68,17 @@ static void keep_quiet(void)
 }
 
 #ifdef CONVT_WITH_MPI
+/* OpenMPI's mpirun waits a second between SIGTERM and SIGKILL, unless told otherwise. */
+static int patience(void)
+{
+    const long seconds = number_of("OMPI_MCA_odls_base_sigkill_timeout", 1);
+    return (int)(seconds < 3600 ? seconds * 700 : 3600 * 700);
+}
+
 static int join(crew *c, struct launch launch)
 {
     convt_error err;
+    if (launch.rank == 0) witness_start(patience());
     if (convt_mpi_create(&c->mpi, &c->exchange, &err) != CONVT_OK)
         return launch.rank == 0 ? complain_config("mpi", &err) : EXIT_FAILED;
     if (c->exchange.size == launch.size) return OPTIONS_PARSED;
@@ -101,6 +110,19 @@ static void leave(crew *c)
 }
 #endif
 
+/* Where the ranks are, for the witness of rank 0. */
+static int tell_witness(crew *c)
+{
+    const process_place here = process_here();
+    process_place *all = calloc((size_t)c->exchange.size, sizeof *all);
+    int code = all ? OPTIONS_PARSED : complain(EXIT_FAILED, "train", "out of memory");
+    code = crew_agree(c, code);
+    if (code == OPTIONS_PARSED) code = crew_gather(c, &here, sizeof here, all);
+    if (code == OPTIONS_PARSED && c->exchange.rank == 0) witness_ranks(all, c->exchange.size);
+    free(all);
+    return code;
+}
+
 int crew_join(crew *c)
 {
     const struct launch launch = find_launch();
@@ -108,11 +130,12 @@ int crew_join(crew *c)
     if (launch.size <= 1) return OPTIONS_PARSED;
     const int code = join(c, launch);
     if (code == OPTIONS_PARSED && c->exchange.rank > 0) keep_quiet();
-    return code;
+    return code == OPTIONS_PARSED ? tell_witness(c) : code;
 }
 
 void crew_leave(crew *c)
 {
+    witness_end();
     leave(c);
 }
 
@@ -174,12 +197,7 @@ int crew_share(crew *c, void **data, size_t *size)
     const int code = *data ? OPTIONS_PARSED : complain(EXIT_FAILED, "train", "out of memory");
     if (crew_agree(c, code) != OPTIONS_PARSED) return code == OPTIONS_PARSED ? EXIT_FAILED : code;
     *size = (size_t)bytes;
-    for (size_t at = 0; at < *size; at += MOST_BLOCK) {
-        const size_t rest = *size - at;
-        if (!broadcast(c, (char *)*data + at, rest < MOST_BLOCK ? rest : MOST_BLOCK))
-            return lost(c);
-    }
-    return OPTIONS_PARSED;
+    return broadcast(c, *data, *size) ? OPTIONS_PARSED : lost(c);
 }
 
 int crew_copy(crew *c, void *data, size_t size)

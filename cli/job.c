@@ -13,6 +13,7 @@
 #include "decoder.h"
 #include "model.h"
 #include "predictor.h"
+#include "witness.h"
 
 /* The recipe of the default decoder: what trains it fast and never left it on a plateau. */
 static const double RECIPE_RATE = 0.5, RECIPE_MOMENTUM = 0.9, RECIPE_CODES_RATE = 20;
@@ -429,8 +430,10 @@ static int continue_from_checkpoint(job *j)
 convt_status job_write_checkpoint(job *j, const convt_state rows[], convt_error *err)
 {
     const run_state state = {rows, j->state_count, &j->history, &j->settings};
+    char place[64];
     convt_status status = checkpoint_write(j->directory, j->succession, &state, err);
     if (!status) j->succession = RUN_FOLLOWS;
+    if (!status) witness_saved(j->directory, job_place(j, rows, place));
     j->kept = seconds_now();
     /* Within an epoch the history is as it was behind the last one. */
     if (status || job_batches_done(j, rows) > 0) return status;

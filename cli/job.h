@@ -97,6 +97,9 @@ static inline int64_t job_shown_row(const job *j, int64_t i, int64_t index)
     return crew_is_shared(&j->crew) ? i : index;
 }
 
+/* The same of all samples that are trained on: sample i lies in row i. */
+int job_read_trained_on(job *j);
+
 /* What the data hold, on all ranks together; every rank. */
 int job_find_contents(job *j);
 

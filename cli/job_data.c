@@ -1,7 +1,7 @@
 /*
  * The samples of a training run: images whose codes are learned, or arrays x and y. One process reads
  * them all. Several read their headers first, which say what the model looks like and so who owns what,
- * and then each its own samples; rank 0 at last those that it shows.
+ * and then each its own samples; rank 0 at last those that it shows, or sets the model against.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -223,6 +223,17 @@ int job_read_shown(job *j, const int64_t index[], int64_t n)
     if (!crew_is_shared(&j->crew)) return OPTIONS_PARSED;
     const int code = read_some(j, &selection);
     return code == OPTIONS_PARSED ? job_convert_arrays(j) : code;
+}
+
+static bool keeps_trained_on(void *context, int64_t sample)
+{
+    return sample < ((const job *)context)->train_count;
+}
+
+int job_read_trained_on(job *j)
+{
+    const convt_selection selection = {keeps_trained_on, j};
+    return crew_is_shared(&j->crew) ? read_some(j, &selection) : OPTIONS_PARSED;
 }
 
 /* ---- contents -------------------------------------------------------------------------------- */

@@ -225,16 +225,27 @@ static double residual(analysis *a, int64_t components)
     return fmax(total - kept, 0) / (double)a->pixels;
 }
 
+static int64_t step_count(int64_t pixels, int64_t components)
+{
+    const int64_t steps = 3 * components + EXTRA_STEPS;
+    return steps < pixels ? steps : pixels;
+}
+
+bool pca_is_quick(int64_t count, int64_t pixels, int64_t components)
+{
+    if (pixels > PCA_MAX_PIXELS || pixels < 1 || count < 1 || components < 0) return false;
+    const double steps = (double)step_count(pixels, components);
+    const double passes = 4 * (double)count * (double)pixels * steps;
+    const double orthogonal = 4 * (double)pixels * steps * steps;
+    return passes + orthogonal <= WORK_LIMIT;
+}
+
 double pca_residual(const convt_images *images, int64_t components)
 {
     analysis a = {
         .images = images, .count = images->count, .pixels = images->h * images->w * images->c};
-    if (a.pixels > PCA_MAX_PIXELS || a.pixels < 1 || a.count < 1 || components < 0) return NAN;
-    a.steps = 3 * components + EXTRA_STEPS;
-    a.steps = a.steps < a.pixels ? a.steps : a.pixels;
-    double passes = 4 * (double)a.count * (double)a.pixels * (double)a.steps;
-    double orthogonal = 4 * (double)a.pixels * (double)a.steps * (double)a.steps;
-    if (passes + orthogonal > WORK_LIMIT) return NAN;
+    if (!pca_is_quick(a.count, a.pixels, components)) return NAN;
+    a.steps = step_count(a.pixels, components);
     size_t pixels = (size_t)a.pixels, steps = (size_t)a.steps;
     size_t doubles = pixels * (2 + CHUNKS + steps) + CHUNKS + 2 * steps;
     double *memory = malloc(doubles * sizeof *memory);

@@ -217,14 +217,22 @@ static void add_pictures(const gallery *g, report *r)
     r->way_to = g->index[g->pairs > 1];
 }
 
-/* What as many principal components would leave of the images that were trained on. */
+/* What as many principal components would leave of the images that were trained on. Ranks that are told to
+ * end have no time for it. */
 static void add_pca(job *j, report *r)
 {
     const convt_view *v = &j->codes.values;
-    convt_images images = j->images.images;
-    if (j->supervised || crew_is_shared(&j->crew)) return; /* the images are all over the ranks */
-    images.count = j->train_count;
+    const int64_t pixels = j->target.h * j->target.w * j->target.c;
+    if (j->supervised || (r->notice && crew_is_shared(&j->crew))) return;
     r->pca_components = v->h * v->w * v->c;
+    r->pca_mse = (double)NAN;
+    if (!pca_is_quick(j->train_count, pixels, r->pca_components)) return;
+    if (job_read_trained_on(j) != OPTIONS_PARSED) {
+        r->pca_components = 0;
+        return;
+    }
+    convt_images images = j->images.images;
+    images.count = j->train_count;
     r->pca_mse = pca_residual(&images, r->pca_components);
 }
 

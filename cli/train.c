@@ -13,6 +13,7 @@
 #include "cli.h"
 #include "job.h"
 #include "model.h"
+#include "witness.h"
 
 static const option rows[] = {
 #define ROW(name, argument, kind, field, help, low, high)                     \
@@ -95,9 +96,11 @@ enum { CODE_EPOCHS = 60, CODE_BATCH = 128, PLAIN_EPOCHS = 10, PLAIN_BATCH = 32 }
 static volatile sig_atomic_t stop_signal;
 
 /* The first signal asks for a clean end, the second one ends at once, whichever it is. */
-static void note_signal(int number)
+static void note_signal(int number, siginfo_t *info, void *context)
 {
+    (void)context;
     stop_signal = number;
+    witness_told(info->si_pid == getppid());
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
 }
@@ -105,14 +108,12 @@ static void note_signal(int number)
 static void catch_signals(void)
 {
     /* What is being read or written goes on: half of it would look like a failure. */
-    struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESTART};
+    struct sigaction action = {.sa_sigaction = note_signal, .sa_flags = SA_RESTART | SA_SIGINFO};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     /* A reader of the progress that goes away does not end the training. */
-    action.sa_handler = SIG_IGN;
-    action.sa_flags = 0;
-    sigaction(SIGPIPE, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
 }
 
 static const char *signal_name(void)
@@ -295,9 +296,13 @@ static void announce(const job *j)
 static int begin(job *j)
 {
     convt_error err = {0};
+    char place[64];
     if (!leads(j)) return OPTIONS_PARSED;
     announce(j);
-    if (j->opt->resume.given) return OPTIONS_PARSED;
+    if (j->opt->resume.given) {
+        witness_saved(j->directory, job_place(j, j->live, place));
+        return OPTIONS_PARSED;
+    }
     j->succession = RUN_BEGINS;
     if (job_write_checkpoint(j, j->good, &err) != CONVT_OK) return complain_data("--out", &err);
     run_remove_results(j->directory);
@@ -446,7 +451,6 @@ static int run(job *j, int argc, char **argv)
     int code = crew_agree(&j->crew, options_parse(&table, j->opt, argc, argv));
     if (code != OPTIONS_PARSED) return code;
     j->directory = j->opt->out.given ? j->opt->out.text : default_directory;
-    catch_signals();
     code = train(j);
     job_close(j);
     if (j->lock >= 0) close(j->lock);
@@ -459,6 +463,7 @@ int command_train(int argc, char **argv)
     job j = {.opt = &opt, .lock = -1};
     j.trainer_config =
         (convt_trainer_config){.on_batch = on_batch, .on_epoch = on_epoch, .context = &j};
+    catch_signals();
     int code = crew_join(&j.crew);
     if (code == OPTIONS_PARSED) code = run(&j, argc, argv);
     crew_leave(&j.crew);

@@ -1,7 +1,7 @@
 # `cmake --build build/debug --target format` (rewrites), `format-check`, `tidy`: for who has
 # clang-format and clang-tidy; no build needs them.
 file(GLOB_RECURSE lint_sources CONFIGURE_DEPENDS
-    src/*.[ch] train/*.[ch] io/*.[ch] cli/*.[ch] tests/*.[ch] bench/*.[ch] examples/*.[ch])
+    src/*.[ch] train/*.[ch] mpi/*.[ch] io/*.[ch] cli/*.[ch] tests/*.[ch] bench/*.[ch] examples/*.[ch])
 file(GLOB lint_headers CONFIGURE_DEPENDS include/convt/*.h)
 
 find_program(CLANG_FORMAT NAMES clang-format)

@@ -39,12 +39,12 @@ for host in 1 2 3; do
 done
 echo "$netem"
 
-# What mpirun starts other hosts with, in place of ssh: a namespace, and a name of its own.
+# What mpirun starts other hosts with, in place of ssh: a namespace, a name and process numbers of its own.
 cat >"$scratch/agent" <<'SH'
 #!/bin/sh
 host=${1##*.}
 shift
-exec ip netns exec "convt$host" unshare --uts sh -c "hostname convt$host; $*"
+exec ip netns exec "convt$host" unshare --uts --pid --fork --mount-proc sh -c "hostname convt$host; $*"
 SH
 chmod +x "$scratch/agent"
 cat >"$scratch/hosts" <<HOSTS
@@ -54,7 +54,7 @@ $network.3 slots=1
 HOSTS
 # The kernel's own patience with a silent connection is hours.
 cluster() {
-    "$scratch/agent" "$network.1" timeout 300 mpirun --hostfile "$scratch/hosts" -np 3 \
+    "$scratch/agent" "$network.1" timeout 300 mpirun --leave-session-attached --hostfile "$scratch/hosts" -np 3 \
         --mca plm_rsh_agent "$scratch/agent" --mca plm_rsh_no_tree_spawn 1 \
         --mca btl tcp,self --mca btl_tcp_if_include "$network.0/24" --mca oob_tcp_if_include "$network.0/24" \
         --mca oob_tcp_keepalive_time 2 --mca oob_tcp_keepalive_intvl 1 --mca oob_tcp_keepalive_probes 2 \
@@ -84,6 +84,7 @@ seconds=$(($(date +%s) - begin))
 echo "ended after $seconds s:"
 cat "$scratch/err"
 [ "$seconds" -le 30 ]
+[ "$(grep -c '^convt: ' "$scratch/err")" -eq 1 ]
 epochs=$(wc -l <"$scratch/away/history.csv") # one more than there are
 "$convt" train --resume --epochs "$epochs" --quiet --out "$scratch/away"
 "$convt" train --epochs "$epochs" --optimizer "$scratch/sgd.json" --quiet --out "$scratch/straight"

@@ -51,6 +51,9 @@ same_run() { # DIRECTORY DIRECTORY
     done
 }
 
+# pca DIRECTORY: the comparison in the report of learned codes.
+pca() { grep 'id="pca"' "$1/report.html"; }
+
 # equal NAME RANKS ARGUMENT...: one process, and so many ranks each.
 equal() {
     name=$1 list=$2
@@ -60,6 +63,9 @@ equal() {
         expect 0 ranks "$n" "$@" --quiet --out "$name-$n"
         [ ! -s out ] || wrong "--quiet on $n ranks says $(cat out)"
         same_run "$name" "$name-$n"
+        pca "$name" >one.pca
+        pca "$name-$n" >many.pca
+        same one.pca many.pca
         [ "$n" -eq 1 ] || rm -rf "$name-$n"
     done
 }
@@ -72,11 +78,16 @@ images="--data small.idx --model tiny.json --codes 4"
     # More ranks than leaves.
     equal leaves 4 $images --epochs 2 --batch-size 32 --leaves 3 --no-shuffle
 }
+pca plain | grep -q 'leaves a mean squared error of' || wrong "no PCA: $(pca plain)"
 pixels() { gzip -dc "$source_dir/examples/data/train-images-2000-idx3-ubyte.gz" | tail -c +3001 | tr '\002-\377' '\001' | head -c "$1"; }
 npy x.npy '|u1' '(50, 1, 1, 4)'
 npy y.npy '|u1' '(50, 8, 8, 1)'
 pixels 200 >>x.npy
 pixels 3200 >>y.npy
+mkdir pictures
+for i in 01 02 03 04 05 06 07 08 09 10 11 12 13; do expect 0 "$convt" sample --run plain --out pictures/$i.png --count 1 --seed $i; done
+sed 's/"kernel_size": 4/"kernel_size": 16/; s/"strides": 2/"strides": 4/' tiny.json >wide.json # to 64x64, as these are
+equal folder "2 3" --data pictures --model wide.json --codes 3 --epochs 2 --batch-size 6
 equal pairs 3 --x x.npy --y y.npy --model tiny.json --epochs 2 --batch-size 16
 
 # ---- going on ------------------------------------------------------------------------------------
@@ -147,6 +158,24 @@ cp small.idx other
 sed 's/"filters": 6/"filters": 7/' tiny.json >other/tiny.json
 differing 'ranks differ in ' --data small.idx --model tiny.json --codes 4 --batch-size 40 --out "$PWD/refused"
 cp tiny.json other
+
+# Folders of pictures. Of 6 leaves rank 1 has the third and the fourth, and reads no other picture but the first, for its size.
+cp wide.json other
+pictures="--data pictures --model wide.json --codes 3 --epochs 2 --batch-size 6 --quiet"
+# shellcheck disable=SC2086
+{
+    differing 'pictures.*No such file' $pictures --out "$PWD/refused"
+    cp -r pictures other
+    echo "no picture" >other/pictures/06.png
+    expect 0 by_folder $pictures --out "$PWD/folder-other"
+    same_run folder folder-other
+    echo "no picture" >other/pictures/04.png
+    differing '04.png: ' $pictures --out "$PWD/refused"
+    rm other/pictures/04.png
+    differing 'ranks differ in data content: 12x.*13x' $pictures --out "$PWD/refused"
+    rm other/pictures/*.png
+    differing 'pictures.*holds no PNG file' $pictures --out "$PWD/refused"
+}
 cat >differ.sh <<'SH'
 #!/bin/sh
 [ "$OMPI_COMM_WORLD_RANK" -ne 1 ] || { CONVT_ISA=base; export CONVT_ISA; }
@@ -180,37 +209,96 @@ until_lines() {
     done
 }
 
-# members DIRECTORY: process numbers of the ranks that write there.
-members() { pgrep -f "^$convt train .*--out $1\$"; }
+# members DIRECTORY: process numbers of the ranks that write there, rank 0 first; not of the witness beside it.
+members() {
+    for process in $(pgrep -f "^$convt train .*--out $1\$"); do
+        [ "$(cat "/proc/$process/comm")" != "$(basename "$convt")" ] || echo "$process"
+    done
+}
+
+# witnessed PATTERN: the one line of a run that was ended, and nothing of it is left.
+witnessed() {
+    [ "$(grep -c '^convt: ' err)" -eq 1 ] || wrong "not one line: $(cat err)"
+    grep -q "^convt: train: $1\$" err || wrong "no \"$1\" in $(cat err)"
+}
+
+# A signal to the last of three ranks alone, which tells the others. Of 2 leaves it has none.
+for leaves in 8 2; do
+    # shellcheck disable=SC2086
+    set -- $images --batch-size 8 --leaves $leaves --optimizer sgd.json
+    rm -rf heard unheard
+    ranks 3 "$@" --epochs 100000 --out heard >out 2>err &
+    run=$!
+    until_lines 3 heard/history.csv
+    kill -TERM "$(members heard | tail -n 1)"
+    wait $run
+    code=$?
+    [ $code -eq 143 ] || wrong "exit $code after SIGTERM, $leaves leaves"
+    [ "$(grep -c '^convt: train: stopped by SIGTERM.*saved' err)" -eq 1 ] || wrong "SIGTERM is not told: $(cat err)"
+    exists heard/model.npz heard/codes.npy heard/report.html
+    [ -z "$(pca heard)" ] || wrong "there was time for PCA: $(pca heard)"
+    lines=$(wc -l <heard/history.csv)
+    expect 0 "$convt" train --resume --epochs $((lines + 1)) --quiet --out heard
+    expect 0 "$convt" train "$@" --epochs $((lines + 1)) --quiet --out unheard
+    for file in model.npz codes.npy history.csv; do same heard/$file unheard/$file; done
+done
 
 # shellcheck disable=SC2086
 {
-    ranks 3 $images --batch-size 8 --epochs 100000 --optimizer sgd.json --out heard >out 2>err &
-    run=$!
-    until_lines 3 heard/history.csv
-    kill -TERM "$(members heard | tail -n 1)" # one rank alone; it tells the others
-    wait $run
-    code=$?
-    [ $code -eq 143 ] || wrong "exit $code after SIGTERM"
-    [ "$(grep -c '^convt: train: stopped by SIGTERM.*saved' err)" -eq 1 ] || wrong "SIGTERM is not told: $(cat err)"
-    exists heard/model.npz heard/codes.npy heard/report.html
-    lines=$(wc -l <heard/history.csv)
-    expect 0 "$convt" train --resume --epochs $((lines + 1)) --quiet --out heard
-    expect 0 "$convt" train $images --batch-size 8 --epochs $((lines + 1)) --optimizer sgd.json --quiet --out unheard
-    for file in model.npz codes.npy history.csv; do same heard/$file unheard/$file; done
-
-    # A rank that is killed takes the others with it; the checkpoint goes on.
-    ranks 3 $images --batch-size 8 --epochs 100000 --optimizer sgd.json --out killed >out 2>err &
-    run=$!
-    until_lines 3 killed/history.csv
-    kill -KILL "$(members killed | tail -n 1)"
-    begin=$(date +%s)
-    wait $run && wrong "exit 0 after a rank was killed"
-    [ $(($(date +%s) - begin)) -le 10 ] || wrong "the others went on for $(($(date +%s) - begin)) s"
-    ! members killed >/dev/null || wrong "ranks are left"
+    # A rank that is killed takes the others with it; one line says so, and the checkpoint goes on.
+    for rank in 2 0; do
+        rm -rf killed
+        ranks 3 $images --batch-size 8 --epochs 100000 --optimizer sgd.json --out killed >out 2>err &
+        run=$!
+        until_lines 3 killed/history.csv
+        kill -KILL "$(members killed | sed -n "$((rank + 1))p")"
+        begin=$(date +%s)
+        wait $run && wrong "exit 0 after a rank was killed"
+        [ $(($(date +%s) - begin)) -le 10 ] || wrong "the others went on for $(($(date +%s) - begin)) s"
+        ! pgrep -f "^$convt train .*--out killed\$" >/dev/null || wrong "processes are left"
+        witnessed "rank $rank is gone, and the run with it; killed holds the state after epoch [0-9]*, --resume goes on"
+    done
     lines=$(wc -l <killed/history.csv)
     expect 0 "$convt" train --resume --epochs $((lines + 1)) --quiet --out killed
     expect 0 "$convt" train $images --batch-size 8 --epochs $((lines + 1)) --optimizer sgd.json --quiet --out alive
     for file in model.npz codes.npy history.csv; do same killed/$file alive/$file; done
 }
+
+# What the witness says in time, on a busy machine, too.
+export OMPI_MCA_odls_base_sigkill_timeout=2
+
+# A rank that is gone before MPI has joined them.
+cat >differ.sh <<'SH'
+#!/bin/sh
+[ "$OMPI_COMM_WORLD_RANK" -ne 1 ] || exit 3
+exec "$@"
+SH
+# shellcheck disable=SC2086
+expect 3 by_folder $images --out "$PWD/never"
+witnessed 'told to end and not yet able to, maybe because a rank is gone; it had not begun'
+absent never
+
+# A batch that takes longer than mpirun's patience. Whoever sends a signal to rank 0 alone waits for the batch, and is told
+# nothing before; whoever ends mpirun does not hear that a rank were gone.
+cat >slow.json <<'JSON'
+[{"name": "a", "filters": 64, "kernel_size": 50, "activation": "relu"},
+ {"name": "b", "filters": 64, "kernel_size": 25, "padding": "same", "activation": "relu"},
+ {"name": "c", "filters": 1, "kernel_size": 5, "padding": "same", "activation": "sigmoid"}]
+JSON
+idx large.idx 60 50
+slowly() { ranks 2 --data large.idx --model slow.json --codes 4 --leaves 2 --batch-size 60 --epochs 1000 --out "$1" >out 2>err; }
+slowly slow &
+run=$!
+until_lines 1 slow/history.csv
+kill -TERM "$(members slow | head -n 1)"
+sleep 1.5
+[ ! -s err ] || wrong "a signal to rank 0: $(cat err)"
+kill -KILL "$(members slow | head -n 1)"
+wait $run
+slowly late &
+run=$!
+until_lines 1 late/history.csv
+kill -TERM "$(ps -o ppid= -p "$(members late | head -n 1)" | tr -d ' ')" # mpirun
+wait $run
+[ "$(grep -c '^convt: ' err)" -eq 0 ] || wrong "a signal to mpirun: $(cat err)"
 finish

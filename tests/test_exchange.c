@@ -498,24 +498,29 @@ static void nan_on_one_rank_stops_all_before_the_step(void **state)
     }
 }
 
+/* Whether it has a leaf in that batch or not: of 12 leaves, in the fourth batch, which has 5 samples, rank
+ * 0 alone has some; of 2 leaves rank 2 never has one. */
 static void any_rank_stops_all_behind_the_next_batch(void **state)
 {
     (void)state;
-    for (int rank = 0; rank < 3; rank++) {
+    for (int variant = 0; variant < 12; variant++) {
         struct plan plan = usual;
         plan.ranks = 3;
         plan.codes = true;
-        plan.stop_rank = rank;
-        plan.stop_batch = 1;
+        plan.leaves = variant < 6 ? 12 : 2;
+        plan.stop_rank = variant % 3;
+        plan.stop_batch = variant % 6 < 3 ? 1 : 3;
+        const int heard = plan.stop_batch + 1;
         struct crew *crew = train(&plan);
         assert_status(crew, CONVT_STOPPED);
         plan.ranks = 0;
         plan.stop_rank = 0;
-        plan.stop_batch = 2;
+        plan.stop_batch = heard;
         struct crew *one = train(&plan);
         assert_status(one, CONVT_STOPPED);
         assert_same_state(one, crew);
-        for (int i = 0; i < crew->size; i++) assert_int_equal(crew->rank[i].batches, 2);
+        assert_int_equal(crew->world.open, 0);
+        for (int i = 0; i < crew->size; i++) assert_int_equal(crew->rank[i].batches, heard);
         disband(one);
         disband(crew);
     }
@@ -541,6 +546,7 @@ static void a_lost_exchange_ends_every_rank(void **state)
     for (int k = 1; k < 200; k += 7) {
         struct plan plan = usual;
         plan.ranks = 3;
+        plan.leaves = k % 2 ? 0 : 2; /* of which rank 2 has none */
         plan.codes = true;
         plan.fails_at = k;
         struct crew *crew = train(&plan);
@@ -551,33 +557,45 @@ static void a_lost_exchange_ends_every_rank(void **state)
     }
 }
 
+/* What ranks send in a step, all together; *parameters: bytes of the trainable ones. */
+static size_t bytes_of_step(int ranks, int64_t leaves, size_t *parameters)
+{
+    enum { STEPS = 3 };
+    size_t bytes[2];
+    for (int64_t epochs = 1; epochs <= 2; epochs++) {
+        struct plan plan = usual;
+        plan.ranks = ranks;
+        plan.leaves = leaves;
+        plan.batch = 16;
+        plan.count = STEPS * plan.batch;
+        plan.epochs = epochs;
+        plan.filters = 512;
+        struct crew *crew = train(&plan);
+        assert_status(crew, CONVT_OK);
+        bytes[epochs - 1] = crew->world.bytes;
+        convt_parameter rows[6];
+        const int count = convt_model_parameters(crew->rank[0].cfg.model, rows);
+        *parameters = 0;
+        for (int k = 0; k < count; k++)
+            if (rows[k].trainable) *parameters += bytes_of(rows[k].value);
+        disband(crew);
+    }
+    return (bytes[1] - bytes[0]) / STEPS;
+}
+
 /* docs/clusters.md: R ranks send 2 (R - 1) times the trainable parameters a step, where R divides the
- * number of leaves. */
+ * number of leaves; who has no leaf sends four bytes. */
 static void bytes_of_a_step_are_those_of_the_formula(void **state)
 {
     (void)state;
+    size_t parameters;
     for (int ranks = 2; ranks <= 4; ranks += 2) {
-        size_t bytes[2], parameters = 0;
-        for (int64_t epochs = 1; epochs <= 2; epochs++) {
-            struct plan plan = usual;
-            plan.ranks = ranks;
-            plan.count = 48;
-            plan.batch = 16;
-            plan.epochs = epochs;
-            plan.filters = 512;
-            struct crew *crew = train(&plan);
-            assert_status(crew, CONVT_OK);
-            bytes[epochs - 1] = crew->world.bytes;
-            convt_parameter rows[6];
-            const int count = convt_model_parameters(crew->rank[0].cfg.model, rows);
-            parameters = 0;
-            for (int k = 0; k < count; k++)
-                if (rows[k].trainable) parameters += bytes_of(rows[k].value);
-            disband(crew);
-        }
-        const double step = (double)(bytes[1] - bytes[0]) / 3; /* 48 / 16 steps an epoch */
-        assert_close(step, 2.0 * (ranks - 1) * (double)parameters, 0.05, 0);
+        const size_t step = bytes_of_step(ranks, 0, &parameters);
+        assert_close((double)step, 2.0 * (ranks - 1) * (double)parameters, 0.05, 0);
     }
+    const size_t without = bytes_of_step(2, 2, &parameters);
+    const size_t idle = bytes_of_step(3, 2, &parameters) - without;
+    assert_int_equal(idle, 4 + parameters + sizeof(convti_report)); /* and takes the whole */
 }
 
 static void own_samples_are_counted_in_their_order(void **state)

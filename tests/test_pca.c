@@ -104,6 +104,11 @@ static void what_is_too_large_is_not_a_number(void **state)
     assert_true(isnan(pca_residual(&images, 2)));
     images = (convt_images){100000000, 28, 28, 1, CONVT_ELEMENT_U8, NULL};
     assert_true(isnan(pca_residual(&images, 32)));
+    /* docs/clusters.md: 250 million pixels */
+    for (int64_t pixels = 784; pixels <= 4096; pixels += 4096 - 784) {
+        assert_true(pca_is_quick(250000000 / pixels, pixels, 32));
+        assert_false(pca_is_quick(270000000 / pixels, pixels, 32));
+    }
 }
 
 int main(void)

@@ -133,7 +133,7 @@ static convt_status next_batch(convt_trainer *t)
     t->mse_sum += value.mse * (double)n;
     t->batches_done += 1;
     convt_progress progress = progress_of(t);
-    if (wishes) { /* those of this rank are among them, unless it had no leaf in this batch */
+    if (wishes) { /* those of this rank are among them */
         t->wishes &= ~wishes;
         progress.whole = true;
         status = convti_codes_collect(t);

@@ -112,6 +112,38 @@ static void hand_over(convt_trainer *t, int chunk)
         broadcast(t, chunk);
 }
 
+/* ---- wishes of ranks that have no leaf in a batch, and so no report ----------------------------- */
+
+enum { WISHES_TAG = 31999 }; /* those of chunks come before, those of codes behind */
+
+static bool is_idle(const convti_reduction *r)
+{
+    return r->span.end == r->span.begin;
+}
+
+static void tell_wishes(convt_trainer *t)
+{
+    const convt_exchange *e = &t->cfg.exchange;
+    convti_reduction *r = &t->reduction;
+    r->wishes = t->wishes;
+    note(t, e->send(e->context, 0, WISHES_TAG, &r->wishes, sizeof r->wishes, &r->wishes_request));
+}
+
+/* By rank 0, which has the first leaf of every batch. They were sent when the batch began, and the ranks
+ * without a leaf are the last ones. */
+static void hear_wishes(convt_trainer *t)
+{
+    const convt_exchange *e = &t->cfg.exchange;
+    convti_reduction *r = &t->reduction;
+    const int first = convti_cut_owner(&t->cut, r->span.leaves - 1) + 1;
+    for (int rank = first; rank < t->cut.size && !r->lost; rank++) {
+        note(t, e->receive(e->context, rank, WISHES_TAG, &r->heard, sizeof r->heard,
+                           &r->wishes_request));
+        wait_for(t, r->wishes_request);
+        r->report.wishes |= r->heard;
+    }
+}
+
 /* ---- up -------------------------------------------------------------------------------------- */
 
 void convti_reduce_begin(convt_trainer *t, int64_t leaves, bool gradients)
@@ -125,8 +157,10 @@ void convti_reduce_begin(convt_trainer *t, int64_t leaves, bool gradients)
     r->layers = 0;
     r->outboxes = 0;
     r->climb = (convti_climb){.then = CONVTI_IS_ALL}; /* of a rank without a leaf in this batch */
-    if (r->span.end > r->span.begin)
+    if (!is_idle(r))
         r->climb = convti_tree_climb((convti_node){0, r->span.end - 1}, r->span);
+    else if (gradients)
+        tell_wishes(t);
 }
 
 /* Rows first .. last of the last own leaf. */
@@ -186,6 +220,7 @@ void convti_reduce_leaf(convt_trainer *t, int64_t leaf, const convti_report *rep
         return;
     }
     if (r->gradients) climb_the_rest(t);
+    if (r->gradients && t->cut.rank == 0) hear_wishes(t);
     hand_over(t, t->tree.count);
 }
 
@@ -215,9 +250,8 @@ static void take_in(convt_trainer *t)
 /* Every rank but rank 0 takes the whole from there, in place of what it has sent. */
 static void take_the_whole(convt_trainer *t)
 {
-    const bool idle = t->reduction.span.end == t->reduction.span.begin;
     for (int chunk = first_chunk(t); chunk <= t->tree.count && !t->reduction.lost; chunk++) {
-        if (!idle) wait_for(t, t->reduction.request[chunk]);
+        if (!is_idle(&t->reduction)) wait_for(t, t->reduction.request[chunk]);
         broadcast(t, chunk);
     }
 }
@@ -233,6 +267,7 @@ convt_status convti_reduce_finish(convt_trainer *t, convti_report *total)
         for (int box = 0; box < r->outboxes; box++)
             for (int chunk = first_chunk(t); chunk <= t->tree.count; chunk++)
                 wait_for(t, r->outbox_request[box * (t->tree.count + 1) + chunk]);
+        if (r->gradients && is_idle(r)) wait_for(t, r->wishes_request);
     }
     *total = r->report;
     return convti_exchanged(t, r->lost);

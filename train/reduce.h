@@ -7,7 +7,8 @@
  *                          convti_reduce_leaf (t, leaf, &report)
  *     convti_reduce_finish(t, &total);
  *
- * What one rank does for another is done whatever went wrong, so that none waits for nothing.
+ * What one rank does for another is done whatever went wrong, so that none waits for nothing. A rank that
+ * has no leaf in a batch that is trained on has no report, and tells rank 0 what it wishes.
  */
 #ifndef CONVT_REDUCE_H
 #define CONVT_REDUCE_H
@@ -32,6 +33,8 @@ typedef struct convti_reduction {
     convti_report report, incoming, slot[CONVTI_MOST_SLOTS], outbox[CONVTI_MOST_SLOTS];
     /* Of rows, then of the report; of every outbox the same. */
     int *request, *outbox_request;
+    unsigned wishes, heard; /* of this rank, where it has no leaf; of another one, by rank 0 */
+    int wishes_request;
 } convti_reduction;
 
 void convti_reduce_begin(convt_trainer *trainer, int64_t leaves, bool gradients);

@@ -29,9 +29,8 @@ typedef struct convt_exchange {
     int rank, size;
     void *context;
 
-    /* Begin to send and to receive `bytes` bytes (0 .. 2^31 - 1), and give a number to wait for. Of two
-     * messages between the same ranks with the same tag (0 .. 32767) the first sent is the first
-     * received. */
+    /* Begin to send and to receive any number of bytes, and give a number to wait for. Of two messages
+     * between the same ranks with the same tag (0 .. 32767) the first sent is the first received. */
     convt_status (*send)(void *context, int rank, int tag, const void *data, size_t bytes,
                          int *request);
     convt_status (*receive)(void *context, int rank, int tag, void *data, size_t bytes,
