@@ -57,6 +57,7 @@ typedef struct job {
     convt_spec spec;
     convt_config *layers, *saved;
     int layer_count;
+    uint64_t probe; /* digest of some samples, the same ones on every rank */
     convt_loss_config loss;
     bool recipe; /* the default optimizer of learned codes, made for the length of the run */
     convt_sgd_config sgd_config;
@@ -84,8 +85,8 @@ typedef struct job {
 
 /* Functions that return int give OPTIONS_PARSED to go on, or the exit code after the error line. */
 
-/* The data, checked: all of it, or, where there are several ranks, what it looks like, and, when the
- * trainer knows whose is what, the own samples. job_data.c */
+/* The data, checked: all of it, or, where there are several ranks, what it looks like and a few samples to
+ * compare, and, when the trainer knows whose is what, the own samples. job_data.c */
 int job_read_data(job *j);
 int job_read_share(job *j);
 

@@ -1,7 +1,7 @@
 /*
  * The samples of a training run: images whose codes are learned, or arrays x and y. One process reads
  * them all. Several read their headers first, which say what the model looks like and so who owns what,
- * and then each its own samples; rank 0 at last those that it shows, or sets the model against.
+ * with a few samples that must be the same for all, and then each its own samples; rank 0 at last those that it shows, or sets the model against.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -67,11 +67,11 @@ static int read_some(job *j, const convt_selection *selection)
 
 /* ---- whose? ---------------------------------------------------------------------------------- */
 
-static bool keeps_none(void *context, int64_t sample)
+/* Samples 0, 1, 2, 4, 8, ..: few, and from all over the data. */
+static bool keeps_probe(void *context, int64_t sample)
 {
     (void)context;
-    (void)sample;
-    return false;
+    return (sample & (sample - 1)) == 0;
 }
 
 static bool keeps_own(void *context, int64_t sample)
@@ -178,12 +178,40 @@ static int check_counts(const job *j)
 
 /* ---- the steps of a run ---------------------------------------------------------------------- */
 
+static uint64_t digest_of_rows(const void *data, int64_t rows, int64_t elements,
+                               convt_element element)
+{
+    const size_t bytes = (size_t)elements * element_size(element);
+    uint64_t digest = 0;
+    for (int64_t row = 0; row < rows; row++)
+        digest += sample_digest((const char *)data + (size_t)row * bytes, bytes, row);
+    return digest;
+}
+
+/* What was read of the images, or of x and y. */
+static uint64_t digest_of_probe(const job *j)
+{
+    const convt_images *images = &j->images.images;
+    if (!j->supervised)
+        return digest_of_rows(images->data, images->count, images->h * images->w * images->c,
+                              images->element);
+    const convt_array *arrays[] = {&j->x, &j->y};
+    uint64_t digest = 0;
+    for (int i = 0; i < 2; i++) {
+        const int64_t rows = arrays[i]->shape[0], elements = convt_array_count(arrays[i]);
+        if (elements > 0)
+            digest += digest_of_rows(arrays[i]->data, rows, elements / rows, arrays[i]->element);
+    }
+    return digest;
+}
+
 int job_read_data(job *j)
 {
-    const convt_selection none = {keeps_none, NULL};
-    const bool headers = crew_is_shared(&j->crew);
-    int code = read_some(j, headers ? &none : NULL);
-    if (code == OPTIONS_PARSED && !headers) code = check_values(j);
+    const convt_selection probe = {keeps_probe, NULL};
+    const bool shared = crew_is_shared(&j->crew);
+    int code = read_some(j, shared ? &probe : NULL);
+    if (code == OPTIONS_PARSED && shared) j->probe = digest_of_probe(j);
+    if (code == OPTIONS_PARSED && !shared) code = check_values(j);
     if (code == OPTIONS_PARSED) code = check_counts(j);
     choose_gather(j);
     return code;

@@ -86,22 +86,26 @@ static uint64_t digest_of_parameters(const job *j)
 }
 
 /* What must be the same beside the settings of the run. */
-enum { MARKS = 4 };
+enum { MARKS = 5 };
 struct mark {
     char name[32], value[64];
 };
 
 static void find_marks(const job *j, struct mark marks[MARKS])
 {
-    const struct mark found[MARKS] = {
-        {"version", ""}, {"instruction set", ""}, {"initial state", ""}, {"settings", ""}};
+    const struct mark found[MARKS] = {{"version", ""},
+                                      {"instruction set", ""},
+                                      {"samples of the data", ""},
+                                      {"initial state", ""},
+                                      {"settings", ""}};
     memcpy(marks, found, sizeof found);
     snprintf(marks[0].value, sizeof marks->value, "%s", convt_version());
     snprintf(marks[1].value, sizeof marks->value, "%s",
              convt_layer_isa(convt_model_layer(j->model, 0)));
-    snprintf(marks[2].value, sizeof marks->value, "%016llx",
+    snprintf(marks[2].value, sizeof marks->value, "%016llx", (unsigned long long)j->probe);
+    snprintf(marks[3].value, sizeof marks->value, "%016llx",
              (unsigned long long)digest_of_parameters(j));
-    snprintf(marks[3].value, sizeof marks->value, "%d of them", j->settings.count);
+    snprintf(marks[4].value, sizeof marks->value, "%d of them", j->settings.count);
 }
 
 static int differs(const char *name, const char *own, const char *first)

@@ -155,11 +155,15 @@ differing 'ranks differ in data content: 202x.*203x' --data small.idx --model ti
 head -c 13000 small.idx >other/small.idx
 differing 'small.idx: .*ends after' --data small.idx --model tiny.json --codes 4 --batch-size 40 --out "$PWD/refused"
 cp small.idx other
+printf 'x' | dd of=other/small.idx bs=1 seek=2070 conv=notrunc 2>/dev/null
+cmp -s small.idx other/small.idx && printf 'y' | dd of=other/small.idx bs=1 seek=2070 conv=notrunc 2>/dev/null
+differing 'ranks differ in samples of the data: ' --data small.idx --model tiny.json --codes 4 --batch-size 40 --out "$PWD/refused"
+cp small.idx other
 sed 's/"filters": 6/"filters": 7/' tiny.json >other/tiny.json
 differing 'ranks differ in ' --data small.idx --model tiny.json --codes 4 --batch-size 40 --out "$PWD/refused"
 cp tiny.json other
 
-# Folders of pictures. Of 6 leaves rank 1 has the third and the fourth, and reads no other picture but the first, for its size.
+# Folders of pictures. Of 6 leaves rank 1 has the third and the fourth, and reads no other picture but a few that all compare.
 cp wide.json other
 pictures="--data pictures --model wide.json --codes 3 --epochs 2 --batch-size 6 --quiet"
 # shellcheck disable=SC2086
@@ -171,6 +175,7 @@ pictures="--data pictures --model wide.json --codes 3 --epochs 2 --batch-size 6 
     same_run folder folder-other
     echo "no picture" >other/pictures/04.png
     differing '04.png: ' $pictures --out "$PWD/refused"
+    cp pictures/06.png other/pictures
     rm other/pictures/04.png
     differing 'ranks differ in data content: 12x.*13x' $pictures --out "$PWD/refused"
     rm other/pictures/*.png
