@@ -86,26 +86,22 @@ static uint64_t digest_of_parameters(const job *j)
 }
 
 /* What must be the same beside the settings of the run. */
-enum { MARKS = 5 };
+enum { MARKS = 4 };
 struct mark {
     char name[32], value[64];
 };
 
 static void find_marks(const job *j, struct mark marks[MARKS])
 {
-    const struct mark found[MARKS] = {{"version", ""},
-                                      {"instruction set", ""},
-                                      {"samples of the data", ""},
-                                      {"initial state", ""},
-                                      {"settings", ""}};
+    const struct mark found[MARKS] = {
+        {"version", ""}, {"instruction set", ""}, {"initial state", ""}, {"settings", ""}};
     memcpy(marks, found, sizeof found);
     snprintf(marks[0].value, sizeof marks->value, "%s", convt_version());
     snprintf(marks[1].value, sizeof marks->value, "%s",
              convt_layer_isa(convt_model_layer(j->model, 0)));
-    snprintf(marks[2].value, sizeof marks->value, "%016llx", (unsigned long long)j->probe);
-    snprintf(marks[3].value, sizeof marks->value, "%016llx",
+    snprintf(marks[2].value, sizeof marks->value, "%016llx",
              (unsigned long long)digest_of_parameters(j));
-    snprintf(marks[4].value, sizeof marks->value, "%d of them", j->settings.count);
+    snprintf(marks[3].value, sizeof marks->value, "%d of them", j->settings.count);
 }
 
 static int differs(const char *name, const char *own, const char *first)
@@ -114,16 +110,15 @@ static int differs(const char *name, const char *own, const char *first)
                     first);
 }
 
-static int compare_marks(job *j)
+static int compare_marks(job *j, const struct mark own[], int count)
 {
-    struct mark own[MARKS], first[MARKS];
-    find_marks(j, own);
-    memcpy(first, own, sizeof own);
-    int code = crew_copy(&j->crew, first, sizeof first);
-    for (int i = 0; i < MARKS && code == OPTIONS_PARSED; i++)
+    struct mark first[MARKS];
+    memcpy(first, own, (size_t)count * sizeof *own);
+    int code = crew_copy(&j->crew, first, (size_t)count * sizeof *own);
+    for (int i = 0; i < count && code == OPTIONS_PARSED; i++)
         if (strcmp(own[i].value, first[i].value) != 0)
             code = differs(own[i].name, own[i].value, first[i].value);
-    return code;
+    return crew_agree(&j->crew, code);
 }
 
 /* Paths may differ: of the data it is the content that counts. */
@@ -144,11 +139,15 @@ static int compare_setting(job *j, int i)
     return code;
 }
 
+/* How many samples there are is one of the settings: of different ones it is told first. */
 int job_compare_ranks(job *j)
 {
+    struct mark own[MARKS], probe = {"samples of the data", ""};
     if (!crew_is_shared(&j->crew)) return OPTIONS_PARSED;
-    int code = crew_agree(&j->crew, compare_marks(j));
+    find_marks(j, own);
+    snprintf(probe.value, sizeof probe.value, "%016llx", (unsigned long long)j->probe);
+    int code = compare_marks(j, own, MARKS);
     for (int i = 0; i < j->settings.count && code == OPTIONS_PARSED; i++)
         code = crew_agree(&j->crew, compare_setting(j, i));
-    return code;
+    return code == OPTIONS_PARSED ? compare_marks(j, &probe, 1) : code;
 }
