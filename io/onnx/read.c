@@ -255,6 +255,29 @@ static convt_status check_attributes(convti_onnx_reader *r, const char *known)
     return CONVT_OK;
 }
 
+/* Attributes that are inputs from an opset on: where a file has both, or the attribute alone, it cannot be told
+ * which is meant. */
+static const struct moved {
+    const char *op, *attribute;
+    uint64_t opset;
+} moved[] = {
+    {"Upsample", "scales", 9}, {"Slice", "starts", 10}, {"Slice", "ends", 10},
+    {"Slice", "axes", 10},     {"Pad", "pads", 11},     {"Pad", "value", 11},
+    {"Clip", "min", 11},       {"Clip", "max", 11},     {"Squeeze", "axes", 13},
+    {"Unsqueeze", "axes", 13},
+};
+
+static convt_status check_moved(const convti_onnx_reader *r)
+{
+    for (size_t i = 0; i < sizeof moved / sizeof *moved; i++) {
+        if (r->graph.opset >= moved[i].opset && convti_wire_is(r->node->op, moved[i].op) &&
+            convti_onnx_attribute(r->node, moved[i].attribute).at)
+            return convti_onnx_refuse_node(r, "has the attribute %s, an input from opset %d on",
+                                           moved[i].attribute, (int)moved[i].opset);
+    }
+    return CONVT_OK;
+}
+
 static convt_status read_node(convti_onnx_reader *r)
 {
     const convti_onnx_node *node = r->node;
@@ -264,12 +287,14 @@ static convt_status read_node(convti_onnx_reader *r)
                                        (const char *)node->domain.at);
     if (node->inputs > CONVTI_ONNX_INPUTS)
         return convti_onnx_refuse_node(r, "takes %d inputs: a layer has one", node->inputs);
+    convt_status status = check_moved(r);
+    if (status) return status;
     if (convti_onnx_is_activation(node)) return convti_onnx_read_activation(r);
     const convti_onnx_operator *known = find_operator(node->op);
     if (!known) return convti_onnx_refuse_node(r, "has no Keras layer here");
     if (r->to_be_flat && !convti_wire_is(node->op, "Flatten"))
         return convti_onnx_refuse_node(r, "works on another order of axes than the nodes before");
-    convt_status status = check_attributes(r, known->attributes);
+    status = check_attributes(r, known->attributes);
     return status ? status : known->read(r);
 }
 
