@@ -285,14 +285,14 @@ static convt_status transpose(const convti_source *source, const header *h, conv
     return CONVT_OK;
 }
 
-/* Data of the samples that are kept, of which there are array->shape[0] then. */
+/* Data of the samples that are kept, of which there are array->shape[0] then. A number alone is none. */
 static convt_status take_data(convti_source *source, const header *h,
                               const convt_selection *selection, convt_array *array,
                               convt_error *err)
 {
     const int64_t samples = h->rank > 0 ? h->shape[0] : 1, each = samples ? h->count / samples : 0;
     int64_t kept;
-    convt_status status = convti_source_take_kept(source, selection, samples,
+    convt_status status = convti_source_take_kept(source, h->rank > 0 ? selection : NULL, samples,
                                                   (uint64_t)each * (uint64_t)h->type.width,
                                                   &array->data, &kept, err);
     if (!status && h->rank > 0) array->shape[0] = kept;
