@@ -17,6 +17,8 @@ grep -q '(9, 7, 40) to (18, 14, 32)' out || wrong "the shapes are not there: $(c
 refused 2 '^convt: --input: is missing' info --config wide.json
 refused 2 '^convt: --input: "1,2,3" is not N,H,W,C' info --config wide.json --input 1,2,3
 refused 2 '^convt: --input: "1,2,3,0" is not' info --config wide.json --input 1,2,3,0
+refused 2 '^convt: --input: "1,2,3,4x" is not' info --config wide.json --input 1,2,3,4x
+refused 2 '^convt: --input: "99999999999999999999,2,3,4" is not' info --config wide.json --input 99999999999999999999,2,3,4
 refused 2 '^convt: --input: needs --config' info model.npz --input 1,2,3,4
 refused 2 '^convt: --config: does not go with a FILE' info model.npz --config wide.json
 refused 2 'missing.json' info --config missing.json --input 1,2,3,4
