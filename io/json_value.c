@@ -95,6 +95,13 @@ convt_status convti_json_refuse_value_later(const convti_place *place, const cha
     return convti_json_refuse_later(place, name, "must be %s, got %s", expected, shown.text);
 }
 
+json_t *convti_json_serialized(const char *module, const char *class_name, json_t *config)
+{
+    return config ? json_pack("{s:s, s:s, s:o, s:n}", "module", module, "class_name", class_name,
+                              "config", config, "registered_name")
+                  : NULL;
+}
+
 convt_status convti_json_check_registered(const convti_place *place, const char *key,
                                           const json_t *object, const char *name)
 {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json.h"
 #include "npy.h"
 #include "status.h"
 
@@ -81,9 +82,9 @@ convt_status convti_onnx_add_layer(convti_onnx_reader *r, const char *class_name
     const char *stem = convti_class_stem(class_name);
     make_name(r->node->name, stem ? stem : class_name, wanted);
     const char *name = take_name(r, wanted);
-    json_t *layer = json_pack("{s:s, s:s, s:{s:s, s:s}, s:n}", "module", "keras.layers",
-                              "class_name", class_name, "config", "name", name ? name : "", "dtype",
-                              dtype_of(r), "registered_name");
+    json_t *layer = convti_json_serialized(
+        "keras.layers", class_name,
+        json_pack("{s:s, s:s}", "name", name ? name : "", "dtype", dtype_of(r)));
     json_t *config = json_object_get(layer, "config");
     const bool ok = name && more && config && json_object_update(config, more) == 0;
     json_decref(more);
@@ -368,9 +369,9 @@ static json_t *input_layer(convti_onnx_reader *r)
     for (int i = 1; i < input->rank; i++)
         json_array_append_new(shape,
                               input->size[i] > 0 ? json_integer(input->size[i]) : json_null());
-    return json_pack("{s:s, s:s, s:{s:o, s:s, s:s}, s:n}", "module", "keras.layers", "class_name",
-                     "InputLayer", "config", "batch_shape", shape, "dtype", dtype_of(r), "name",
-                     name ? name : "input_layer", "registered_name");
+    return convti_json_serialized("keras.layers", "InputLayer",
+                                  json_pack("{s:o, s:s, s:s}", "batch_shape", shape, "dtype",
+                                            dtype_of(r), "name", name ? name : "input_layer"));
 }
 
 static convt_status finish(convti_onnx_reader *r)
@@ -381,9 +382,8 @@ static convt_status finish(convti_onnx_reader *r)
     if (status) return status;
     if (r->graph.input.rank > 0 && json_array_insert_new(r->layers, 0, input_layer(r)) != 0)
         return no_memory(r, sizeof *r);
-    r->package->config = json_pack("{s:s, s:s, s:{s:s, s:O}, s:n}", "module", "keras", "class_name",
-                                   "Sequential", "config", "name", "sequential", "layers",
-                                   r->layers, "registered_name");
+    r->package->config = convti_json_serialized(
+        "keras", "Sequential", json_pack("{s:s, s:O}", "name", "sequential", "layers", r->layers));
     return r->package->config ? CONVT_OK : no_memory(r, sizeof *r);
 }
 
