@@ -41,11 +41,6 @@ static convt_status read_input(const convti_input *input, convt_spec *spec, conv
 {
     convti_package package;
     convt_status status = convti_package_read(input, NULL, &package, err);
-    if (!status && !package.config) {
-        convti_package_free(&package);
-        return convti_fail(err, CONVT_BAD_FORMAT, input->name,
-                           "holds weights alone: the layers must come from a model");
-    }
     return status ? status : take_package(&package, spec, err);
 }
 

@@ -36,7 +36,7 @@ static convt_status no_memory(convti_onnx_reader *r, size_t size)
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
-enum { MOST_NAME = 80 };
+enum { MOST_NAME = 48 }; /* with a number behind it as long as a layer's may be */
 
 /* A node's name as a layer may bear it: no '/', nothing that is no text. */
 static void make_name(convti_wire text, const char *instead, char name[MOST_NAME + 1])
