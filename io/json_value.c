@@ -31,11 +31,10 @@ static convt_status refuse(convt_error *err, const convti_place *place, const ch
 static convt_status refuse(convt_error *err, const convti_place *place, const char *key,
                            const char *format, va_list arguments)
 {
-    char message[sizeof err->message], field[sizeof err->field];
+    char message[sizeof err->message], field[sizeof place->path + sizeof err->field];
     vsnprintf(message, sizeof message, format, arguments);
-    if (snprintf(field, sizeof field, "%s%s%s", place->path, place->path[0] && key[0] ? "." : "",
-                 key) < 0)
-        field[0] = '\0';
+    snprintf(field, sizeof field, "%s%s%.*s", place->path, place->path[0] && key[0] ? "." : "",
+             (int)sizeof err->field - 1, key);
     convti_make_printable(message);
     convti_make_printable(field);
     return convti_fail(err, CONVT_INVALID_ARGUMENT, field, "%s", message);

@@ -252,8 +252,6 @@ static convt_status add_input_shape(json_t *model, const convti_items *items, co
 
 static convt_status check_layers(const convti_items *items, const char *name, convt_error *err)
 {
-    if (items->count == 0)
-        return convti_fail(err, CONVT_INVALID_ARGUMENT, name, "cannot be written: no layers");
     for (int i = 0; i < items->count; i++) {
         if (json_object_get(items->list[i].config, "convt"))
             return convti_fail(
