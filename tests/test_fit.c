@@ -1157,6 +1157,17 @@ static void refusals_name_the_argument(void **state)
     finish(run);
 }
 
+/* The order of so many samples has no address; nothing is asked of them. */
+static void more_samples_than_can_be_counted_are_refused(void **state)
+{
+    (void)state;
+    struct run *run = start(CONVT_FLOAT32, false);
+    convt_trainer_config cfg = run->cfg;
+    cfg.data.count = INT64_MAX / 2;
+    refuse(run, cfg, CONVT_TOO_LARGE, "data.count", "the buffers exceed what can be addressed");
+    finish(run);
+}
+
 static void arrays_refuse_other_shapes(void **state)
 {
     (void)state;
@@ -1217,6 +1228,7 @@ int main(void)
         cmocka_unit_test(no_codes_start_without_codes_or_samples),
         cmocka_unit_test(a_decoder_learns_its_images),
         cmocka_unit_test(refusals_name_the_argument),
+        cmocka_unit_test(more_samples_than_can_be_counted_are_refused),
         cmocka_unit_test(arrays_refuse_other_shapes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -181,9 +181,10 @@ static convt_status read_transpose(convti_onnx_reader *r)
         r->turned = true;
     } else if (last && r->turned)
         r->turned = false;
-    else if (last && r->format == CHANNELS_FIRST)
+    else if (last && r->format != CHANNELS_LAST) {
+        r->format = CHANNELS_FIRST;
         r->to_be_flat = true;
-    else
+    } else
         return convti_onnx_refuse_node(r, "reorders axes as no Keras layer here does");
     permute(r, perm);
     return CONVT_OK;
