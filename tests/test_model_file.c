@@ -245,6 +245,31 @@ static void sizes_that_were_open_are_saved(void **state)
     }
 }
 
+/* get_config() of a Functional has neither module nor class: what is written says both. */
+static void a_functional_is_written_as_one(void **state)
+{
+    (void)state;
+    static const char config[] =
+        "{\"name\": \"f\", \"layers\": [{\"class_name\": \"InputLayer\", \"name\": \"in\", "
+        "\"config\": "
+        "{\"batch_shape\": [null, 4]}, \"inbound_nodes\": []}, {\"class_name\": \"Dense\", "
+        "\"name\": \"z\", "
+        "\"config\": {\"name\": \"z\", \"units\": 3}, \"inbound_nodes\": [[[\"in\", 0, 0, {}]]]}], "
+        "\"input_layers\": [[\"in\", 0, 0]], \"output_layers\": [[\"z\", 0, 0]]}";
+    convt_spec spec = parse(config);
+    convt_error err;
+    char *json;
+    assert_int_equal(convt_spec_json(&spec, &json, &err), CONVT_OK);
+    assert_non_null(strstr(json, "\"module\": \"keras.src.models.functional\""));
+    assert_non_null(strstr(json, "\"class_name\": \"Functional\""));
+    convt_spec again = parse(json);
+    assert_int_equal(again.count, 1);
+    assert_int_equal(again.layers[0].filters, 3);
+    free(json);
+    convt_spec_free(&again);
+    convt_spec_free(&spec);
+}
+
 static void sizes_that_contradict_are_refused(void **state)
 {
     (void)state;
@@ -505,6 +530,7 @@ int main(void)
         cmocka_unit_test(loaded_weights_are_used_at_once),
         cmocka_unit_test(equal_models_give_equal_files),
         cmocka_unit_test(sizes_that_were_open_are_saved),
+        cmocka_unit_test(a_functional_is_written_as_one),
         cmocka_unit_test(sizes_that_contradict_are_refused),
         cmocka_unit_test(statistics_begin_as_their_initializers_say),
         cmocka_unit_test(a_name_that_no_file_holds_is_refused),

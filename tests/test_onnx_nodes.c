@@ -5,6 +5,7 @@
  *     out y                     its output
  *     f32 w 1 1 2 2 = 0.5       a constant, every number the last of those that are given (bool, f16, bf16: their
  *                               bits); f32*, f64* and i64* in a field of their type, not in raw_data
+ *     f32! w 1                  one whose numbers are in another file
  *     i64 a = 1 2               without sizes: a row of them
  *     Conv x w > y group:1 strides=1,1 alpha%0.5 mode~text      a node with an integer, integers, a float, a text
  *     opset 9                   other than 17
@@ -62,8 +63,8 @@ static const struct element *find_element(const char *word)
 {
     for (size_t i = 0; i < sizeof elements / sizeof *elements; i++) {
         const size_t size = strlen(elements[i].name);
-        if (strncmp(word, elements[i].name, size) == 0 && strspn(word + size, "*") < 2 &&
-            word[size + strspn(word + size, "*")] == '\0')
+        if (strncmp(word, elements[i].name, size) == 0 && strspn(word + size, "*!") < 2 &&
+            word[size + strspn(word + size, "*!")] == '\0')
             return &elements[i];
     }
     return NULL;
@@ -98,6 +99,7 @@ static void put_tensor(convti_message *m, const struct element *element, const w
         convti_message_varint(m, TENSOR_DIMS, (uint64_t)(count = values));
     convti_message_varint(m, TENSOR_DATA_TYPE, element->type);
     convti_message_text(m, TENSOR_NAME, w->at[1]);
+    if (strchr(w->at[0], '!')) convti_message_varint(m, TENSOR_DATA_LOCATION, 1);
     unsigned char *raw = typed && element->type == ONNX_INT64
                              ? NULL
                              : convti_message_room(m, typed ? element->field : TENSOR_RAW_DATA,
@@ -527,6 +529,10 @@ static void operators_become_layers(void **state)
         {"f32 w 1 1 3 3; ConvTranspose x w > y auto_pad~SAME_LOWER", "Conv2DTranspose ",
          "\"padding\": \"same\""},
         {"in x n 1 2 2; f32 w 1 1 2 2; ConvTranspose x w > y output_shape=3,3", "Conv2DTranspose ",
+         "\"padding\": \"valid\""},
+        {"in x n 4; i64 s = 0 2 2; i64 t = 0 4 1; Reshape x s > a; Reshape a t > y", "Reshape ",
+         "\"target_shape\": [4, 1]"},
+        {"f32 w 1 1 3 3; ConvTranspose x w > y auto_pad~VALID", "Conv2DTranspose ",
          "\"padding\": \"valid\""},
         {"f32 w 1 1 3 3; Conv x w > y auto_pad~VALID", "Conv2D ", "\"padding\": \"valid\""},
         {"f32 w 1 1 2 2; Conv x w > y auto_pad~SAME_LOWER", "ZeroPadding2D Conv2D ",
