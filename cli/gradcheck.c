@@ -97,13 +97,11 @@ static convt_gradcheck_options library_options(const gradcheck_options *opt)
 
 static int read_input(const char *text, convt_config *cfg)
 {
-    long long h, w, c;
-    int end = 0;
-    if (sscanf(text, "%lld,%lld,%lld%n", &h, &w, &c, &end) != 3 || text[end] || h < 1 || w < 1 ||
-        c < 1)
+    int64_t sizes[3];
+    if (!sizes_read(text, 3, sizes))
         return complain(EXIT_USAGE, "--input", "\"%s\" is not H,W,C, three integers of at least 1",
                         text);
-    cfg->input = (convt_shape){h, w, c};
+    cfg->input = (convt_shape){sizes[0], sizes[1], sizes[2]};
     return OPTIONS_PARSED;
 }
 

@@ -78,16 +78,24 @@ int config_read(const char *path, convt_spec *spec)
     return OPTIONS_PARSED;
 }
 
+bool sizes_read(const char *text, int count, int64_t sizes[])
+{
+    for (int i = 0; i < count; i++) {
+        const char *end = integer_read(text, &sizes[i]);
+        if (!end || *end != (i < count - 1 ? ',' : '\0') || sizes[i] < 1) return false;
+        text = end + 1;
+    }
+    return true;
+}
+
 int input_read(const char *text, convt_config *cfg)
 {
-    long long n, h, w, c;
-    int end = 0;
-    if (sscanf(text, "%lld,%lld,%lld,%lld%n", &n, &h, &w, &c, &end) != 4 || text[end] || n < 1 ||
-        h < 1 || w < 1 || c < 1)
+    int64_t sizes[4];
+    if (!sizes_read(text, 4, sizes))
         return complain(EXIT_USAGE, "--input", "\"%s\" is not N,H,W,C, four integers of at least 1",
                         text);
-    cfg->max_batch = n;
-    cfg->input = (convt_shape){h, w, c};
+    cfg->max_batch = sizes[0];
+    cfg->input = (convt_shape){sizes[1], sizes[2], sizes[3]};
     return OPTIONS_PARSED;
 }
 

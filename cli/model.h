@@ -23,6 +23,9 @@ int weights_read(const char *where, const char *path, const char *model, convt_s
  * after the line. Free the spec in any case. */
 int config_read(const char *path, convt_spec *spec);
 
+/* So many integers of at least 1, commas in between. */
+bool sizes_read(const char *text, int count, int64_t sizes[]);
+
 /* Reads the N,H,W,C of --input into max_batch and input. Returns as config_read does. */
 int input_read(const char *text, convt_config *cfg);
 

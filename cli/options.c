@@ -104,13 +104,18 @@ static bool in_range(const option *row, double number)
     return row->minimum == row->maximum || (number >= row->minimum && number <= row->maximum);
 }
 
-static bool read_integer(const option *row, const char *text, int64_t *integer)
+const char *integer_read(const char *text, int64_t *integer)
 {
     char *end;
     errno = 0;
-    long long number = strtoll(text, &end, 10);
-    *integer = number;
-    return end != text && !*end && errno == 0 && in_range(row, (double)number);
+    *integer = strtoll(text, &end, 10);
+    return end != text && errno == 0 ? end : NULL;
+}
+
+static bool read_integer(const option *row, const char *text, int64_t *integer)
+{
+    const char *end = integer_read(text, integer);
+    return end && !*end && in_range(row, (double)*integer);
 }
 
 static bool read_seed(const char *text, uint64_t *seed)

@@ -58,4 +58,8 @@ option_value *options_value(const option *row, void *values);
  * outlive the values. Returns as options_parse does. */
 int options_fill(const options *table, void *values, const char *name, const char *text);
 
+/* An integer at the begin of a text, as strtoll takes it: returns what follows, NULL where there is none or
+ * it does not fit. */
+const char *integer_read(const char *text, int64_t *integer);
+
 #endif

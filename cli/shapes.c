@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "options.h"
 
 /* ---- lines ----------------------------------------------------------------------------------- */
 
@@ -21,21 +22,26 @@ const char *shape_of_list(int index)
 
 bool shape_read(const char *line, shape *s)
 {
-    long long n, ih, iw, ic, oc, kh, kw, sh, sw, same, dil;
-    char name[SHAPE_NAME];
-    int end = 0;
-    int count = sscanf(line, "%63s %lld %lld %lld %lld %lld %lld %lld %lld %lld %lld %lld %n", name,
-                       &n, &ih, &iw, &ic, &oc, &kh, &kw, &sh, &sw, &same, &dil, &end);
-    if (count != 12 || line[end] || (same != 0 && same != 1)) return false;
-    *s = (shape){.cfg = {.input = {ih, iw, ic},
-                         .max_batch = n,
-                         .filters = oc,
-                         .kernel_size = {kh, kw},
-                         .strides = {sh, sw},
-                         .padding = same ? CONVT_SAME : CONVT_VALID,
-                         .dilation_rate = {dil, dil},
+    enum { N, IH, IW, IC, OC, KH, KW, SH, SW, SAME, DIL, NUMBERS };
+    static const char space[] = " \t\r\n";
+    int64_t number[NUMBERS];
+    line += strspn(line, space);
+    const size_t length = strcspn(line, space);
+    const char *at = line + length;
+    for (int i = 0; i < NUMBERS && at; i++)
+        at = strchr(space, *at) ? integer_read(at, &number[i]) : NULL;
+    if (!at || at[strspn(at, space)] || length >= SHAPE_NAME || number[SAME] < 0 ||
+        number[SAME] > 1)
+        return false;
+    *s = (shape){.cfg = {.input = {number[IH], number[IW], number[IC]},
+                         .max_batch = number[N],
+                         .filters = number[OC],
+                         .kernel_size = {number[KH], number[KW]},
+                         .strides = {number[SH], number[SW]},
+                         .padding = number[SAME] ? CONVT_SAME : CONVT_VALID,
+                         .dilation_rate = {number[DIL], number[DIL]},
                          .strides_with_dilation = true}};
-    strcpy(s->name, name);
+    memcpy(s->name, line, length);
     return true;
 }
 

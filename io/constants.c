@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "elements.h"
 #include "file.h"
 #include "lower.h"
 #include "status.h"

@@ -39,6 +39,17 @@ bool convti_count_elements(int rank, const int64_t shape[], int64_t *count)
     return true;
 }
 
+double convti_array_number(const convt_array *array, int64_t i)
+{
+    switch (array->element) {
+    case CONVT_ELEMENT_F32: return (double)((const float *)array->data)[i];
+    case CONVT_ELEMENT_F64: return ((const double *)array->data)[i];
+    case CONVT_ELEMENT_U8: return (double)((const uint8_t *)array->data)[i];
+    case CONVT_ELEMENT_I64: break;
+    }
+    return (double)((const int64_t *)array->data)[i];
+}
+
 size_t convti_array_bytes(const convt_array *array)
 {
     return (size_t)convt_array_count(array) * convti_element_size(array->element);

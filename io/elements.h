@@ -30,6 +30,9 @@ size_t convti_element_size(convt_element element);
  * it is taken in. False where even 8 bytes an element would not fit; *count is 0 with a zero. */
 bool convti_count_elements(int rank, const int64_t shape[], int64_t *count);
 
+/* An element of an array of any type. */
+double convti_array_number(const convt_array *array, int64_t index);
+
 /* Bytes of the data; the shape is that of an existing array. */
 size_t convti_array_bytes(const convt_array *array);
 

@@ -32,9 +32,8 @@ static convt_status refill(unpacker *u, bool *more, convt_error *err)
 
 static convt_status unpack(unpacker *u, convt_error *err)
 {
-    if (u->whole && inflateReset(&u->z) != Z_OK)
-        return convti_fail(err, CONVT_BAD_FORMAT, u->bytes.name, "cannot be unpacked");
-    const int code = inflate(&u->z, Z_NO_FLUSH);
+    const int ready = u->whole ? inflateReset(&u->z) : Z_OK,
+              code = ready == Z_OK ? inflate(&u->z, Z_NO_FLUSH) : ready;
     u->whole = code == Z_STREAM_END;
     if (code == Z_OK || code == Z_STREAM_END || code == Z_BUF_ERROR) return CONVT_OK;
     return convti_fail(err, code == Z_MEM_ERROR ? CONVT_NO_MEMORY : CONVT_BAD_FORMAT, u->bytes.name,
@@ -139,12 +138,13 @@ convt_status convti_idx_read(const convti_input *input, const convt_selection *s
     unsigned char start[2] = {0};
     unpacker u = {.bytes = convti_source_of_input(input, 0, input->size)};
     *images = (convt_images){.element = CONVT_ELEMENT_U8};
-    if (input->size >= sizeof start && convti_input_read(input, 0, start, sizeof start, err))
-        return err->status;
+    convt_status status = CONVT_OK;
+    if (input->size >= sizeof start) status = convti_input_read(input, 0, start, sizeof start, err);
+    if (status) return status;
     u.gzip = start[0] == 0x1F && start[1] == 0x8B;
     if (u.gzip && inflateInit2(&u.z, GZIP_ALONE) != Z_OK)
         return convti_no_memory(err, input->name, sizeof u);
-    convt_status status = read_images(&u, selection, images, all, err);
+    status = read_images(&u, selection, images, all, err);
     if (u.gzip) inflateEnd(&u.z);
     if (status) convt_images_free(images);
     return status;

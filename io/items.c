@@ -399,9 +399,6 @@ static convt_status add_functional(build *b, const json_t *config)
     b->is_functional = true;
     if (!status) status = add_list(b, line);
     if (!status && json_is_false(json_object_get(config, "trainable"))) freeze(b);
-    if (!status && !json_is_object(b->input))
-        status =
-            convti_fail(b->err, CONVT_INVALID_ARGUMENT, "input_layers", "must name an InputLayer");
     json_decref(line);
     return status;
 }

@@ -51,6 +51,10 @@ convt_status convti_json_refuse_value_later(const convti_place *place, const cha
 convt_status convti_json_unknown_key(const convti_place *place, const char *class_name,
                                      const char *key, const json_t *value);
 
+/* {"module", "class_name", "config", "registered_name": null}, as Keras serializes an object. Takes config over;
+ * NULL where that is NULL, or memory is out. */
+json_t *convti_json_serialized(const char *module, const char *class_name, json_t *config);
+
 /* A serialized object may be registered under its own name alone: `name` or its class name. */
 convt_status convti_json_check_registered(const convti_place *place, const char *key,
                                           const json_t *object, const char *name);

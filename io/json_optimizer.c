@@ -336,9 +336,9 @@ static json_t *write_learning_rate(const void *field)
     const convt_schedule *s = &sgd->schedule;
     const convt_optional rate = {true, sgd->learning_rate.set ? sgd->learning_rate.value : 0.01};
     if (s->kind == CONVT_CONSTANT_RATE) return json_real(rate.value);
-    return json_pack("{s:s, s:s, s:o, s:n}", "module", "keras.optimizers.schedules", "class_name",
-                     convti_class_name(CONVTI_SCHEDULES, (int)s->kind), "config",
-                     write_schedule_config(s, rate), "registered_name");
+    return convti_json_serialized("keras.optimizers.schedules",
+                                  convti_class_name(CONVTI_SCHEDULES, (int)s->kind),
+                                  write_schedule_config(s, rate));
 }
 
 /* ---- keys ------------------------------------------------------------------------------------ */

@@ -31,11 +31,10 @@ static convt_status refuse(convt_error *err, const convti_place *place, const ch
 static convt_status refuse(convt_error *err, const convti_place *place, const char *key,
                            const char *format, va_list arguments)
 {
-    char message[sizeof err->message], field[sizeof err->field];
+    char message[sizeof err->message], field[sizeof place->path + sizeof err->field];
     vsnprintf(message, sizeof message, format, arguments);
-    if (snprintf(field, sizeof field, "%s%s%s", place->path, place->path[0] && key[0] ? "." : "",
-                 key) < 0)
-        field[0] = '\0';
+    snprintf(field, sizeof field, "%s%s%.*s", place->path, place->path[0] && key[0] ? "." : "",
+             (int)sizeof err->field - 1, key);
     convti_make_printable(message);
     convti_make_printable(field);
     return convti_fail(err, CONVT_INVALID_ARGUMENT, field, "%s", message);
@@ -93,6 +92,13 @@ convt_status convti_json_refuse_value_later(const convti_place *place, const cha
 {
     convti_shown shown = convti_json_show(value);
     return convti_json_refuse_later(place, name, "must be %s, got %s", expected, shown.text);
+}
+
+json_t *convti_json_serialized(const char *module, const char *class_name, json_t *config)
+{
+    return config ? json_pack("{s:s, s:s, s:o, s:n}", "module", module, "class_name", class_name,
+                              "config", config, "registered_name")
+                  : NULL;
 }
 
 convt_status convti_json_check_registered(const convti_place *place, const char *key,

@@ -95,14 +95,6 @@ static json_t *batch_shape(convt_shape shape, convt_data_format format)
     return list;
 }
 
-/* Takes config over. */
-static json_t *serialized(const char *module, const char *class_name, json_t *config)
-{
-    return config ? json_pack("{s:s, s:s, s:o, s:n}", "module", module, "class_name", class_name,
-                              "config", config, "registered_name")
-                  : NULL;
-}
-
 static const char *dtype_name(convt_dtype dtype)
 {
     return dtype == CONVT_FLOAT64 ? "float64" : "float32";
@@ -110,7 +102,8 @@ static const char *dtype_name(convt_dtype dtype)
 
 static json_t *dtype_policy(convt_dtype dtype)
 {
-    return serialized("keras", "DTypePolicy", json_pack("{s:s}", "name", dtype_name(dtype)));
+    return convti_json_serialized("keras", "DTypePolicy",
+                                  json_pack("{s:s}", "name", dtype_name(dtype)));
 }
 
 /* ---- families -------------------------------------------------------------------------------- */
@@ -169,8 +162,8 @@ static json_t *initializer(const convt_initializer *init, convt_initializer_kind
         add(&o, "input_axes", fan_axes(&init->input_axes));
         add(&o, "output_axes", fan_axes(&init->output_axes));
     }
-    return serialized("keras.initializers", convti_class_name(CONVTI_INITIALIZERS, (int)kind),
-                      finish(&o));
+    return convti_json_serialized("keras.initializers",
+                                  convti_class_name(CONVTI_INITIALIZERS, (int)kind), finish(&o));
 }
 
 static json_t *regularizer(const convt_regularizer *r, const char *field, convt_error *err)
@@ -181,8 +174,8 @@ static json_t *regularizer(const convt_regularizer *r, const char *field, convt_
     if (!row) return refuse(&o, field, custom);
     if (row->l1.set) add(&o, "l1", optional_of(r->l1, row->l1));
     if (row->l2.set) add(&o, "l2", optional_of(r->l2, row->l2));
-    return serialized("keras.regularizers", convti_class_name(CONVTI_REGULARIZERS, (int)r->kind),
-                      finish(&o));
+    return convti_json_serialized("keras.regularizers",
+                                  convti_class_name(CONVTI_REGULARIZERS, (int)r->kind), finish(&o));
 }
 
 static json_t *axis(const convt_axes *axes, bool list)
@@ -202,8 +195,8 @@ static json_t *constraint(const convt_constraint *c, const char *field, convt_er
     if (row->max_value.set) add(&o, "max_value", optional_of(c->max_value, row->max_value));
     if (row->rate.set) add(&o, "rate", optional_of(c->rate, row->rate));
     if (row->axis) add(&o, "axis", axis(&c->axis, c->axis_list));
-    return serialized("keras.constraints", convti_class_name(CONVTI_CONSTRAINTS, (int)c->kind),
-                      finish(&o));
+    return convti_json_serialized("keras.constraints",
+                                  convti_class_name(CONVTI_CONSTRAINTS, (int)c->kind), finish(&o));
 }
 
 /* Has any argument been given? */
@@ -246,7 +239,7 @@ static json_t *activation_layer(const convt_activation *a, const convti_activati
     if (row->negative_slope.set) add(&o, "negative_slope", real_or_null(p.negative_slope));
     if (row->threshold.set) add(&o, "threshold", real_or_null(p.threshold));
     if (row->axis.set) add(&o, "axis", json_integer((json_int_t)p.axis));
-    return serialized("keras.layers", layer->class_name, finish(&o));
+    return convti_json_serialized("keras.layers", layer->class_name, finish(&o));
 }
 
 static json_t *activation(const convt_config *cfg, convt_error *err)
@@ -339,11 +332,11 @@ json_t *convti_json_write_layer(const convt_config *cfg, const char *name, convt
 
 static json_t *input_layer(const convt_config *first)
 {
-    return serialized("keras.layers", "InputLayer",
-                      json_pack("{s:o, s:s, s:b, s:b, s:s, s:b}", "batch_shape",
-                                batch_shape(first->input, first->data_format), "dtype",
-                                dtype_name(first->dtype), "sparse", 0, "ragged", 0, "name",
-                                "input_layer", "optional", 0));
+    return convti_json_serialized("keras.layers", "InputLayer",
+                                  json_pack("{s:o, s:s, s:b, s:b, s:s, s:b}", "batch_shape",
+                                            batch_shape(first->input, first->data_format), "dtype",
+                                            dtype_name(first->dtype), "sparse", 0, "ragged", 0,
+                                            "name", "input_layer", "optional", 0));
 }
 
 /* The layer serialized; where its input is known it says what it was built for, and *shape
@@ -352,8 +345,8 @@ static json_t *built_layer(const convt_config *layer, const char *name, convt_sh
                            convt_error *err)
 {
     convt_config cfg = *layer;
-    json_t *json =
-        serialized("keras.layers", "Conv2DTranspose", convti_json_write_layer(layer, name, err));
+    json_t *json = convti_json_serialized("keras.layers", "Conv2DTranspose",
+                                          convti_json_write_layer(layer, name, err));
     if (!json || shape->h <= 0 || shape->w <= 0 || shape->c <= 0) return json;
     cfg.input = *shape;
     json_t *build = json_pack("{s:o}", "input_shape", batch_shape(*shape, layer->data_format));

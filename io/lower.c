@@ -53,8 +53,6 @@ static convt_status add_layer(convti_lowering *l, const convti_item *item, const
 {
     const convti_items *items = &l->storage->items;
     convt_config *layer = &l->spec->layers[l->spec->count];
-    if (l->reshaped && !all_known(input))
-        return refuse(l, item, "input", "has a size that is not known behind a Reshape");
     *layer = *cfg;
     layer->name = item->name;
     layer->dtype = items->dtype;

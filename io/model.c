@@ -41,11 +41,6 @@ static convt_status read_input(const convti_input *input, convt_spec *spec, conv
 {
     convti_package package;
     convt_status status = convti_package_read(input, NULL, &package, err);
-    if (!status && !package.config) {
-        convti_package_free(&package);
-        return convti_fail(err, CONVT_BAD_FORMAT, input->name,
-                           "holds weights alone: the layers must come from a model");
-    }
     return status ? status : take_package(&package, spec, err);
 }
 
@@ -117,10 +112,10 @@ static bool is_given(const convti_items *items, const convti_tensor *tensor)
 }
 
 /* Built for `input`, where there is one. */
-static json_t *serialized(const char *class_name, json_t *config, const convti_tensor *input)
+static json_t *layer_of_item(const convti_item *item, const convti_tensor *input)
 {
-    json_t *layer = json_pack("{s:s, s:s, s:O, s:n}", "module", "keras.layers", "class_name",
-                              class_name, "config", config, "registered_name");
+    json_t *layer =
+        convti_json_serialized("keras.layers", item->class_name, json_incref(item->config));
     if (input)
         json_object_set_new(layer, "build_config",
                             json_pack("{s:o}", "input_shape", batch_shape(input)));
@@ -132,9 +127,7 @@ static json_t *input_layer(const convti_items *items)
     json_t *config = json_pack("{s:o, s:s, s:s}", "batch_shape", batch_shape(&items->list[0].input),
                                "dtype", items->dtype == CONVT_FLOAT64 ? "float64" : "float32",
                                "name", "input_layer");
-    json_t *layer = serialized("InputLayer", config, NULL);
-    json_decref(config);
-    return layer;
+    return convti_json_serialized("keras.layers", "InputLayer", config);
 }
 
 /* A Sequential of all layers, for lists and layers alone. */
@@ -145,10 +138,10 @@ static json_t *sequential_of(const convti_items *items)
     for (int i = 0; i < items->count; i++) {
         const convti_item *item = &items->list[i];
         const convti_tensor *input = is_given(items, &item->input) ? &item->input : NULL;
-        json_array_append_new(layers, serialized(item->class_name, item->config, input));
+        json_array_append_new(layers, layer_of_item(item, input));
     }
-    return json_pack("{s:s, s:s, s:{s:s, s:o}, s:n}", "module", "keras", "class_name", "Sequential",
-                     "config", "name", "sequential", "layers", layers, "registered_name");
+    return convti_json_serialized("keras", "Sequential",
+                                  json_pack("{s:s, s:o}", "name", "sequential", "layers", layers));
 }
 
 /* Is it a model as Keras 3 serializes it? */
@@ -166,9 +159,8 @@ static json_t *config_of(const convti_storage *storage)
     const bool bare = !class_name && json_object_get(config, "input_layers");
     if (is_model(config)) return json_incref(config);
     if (bare || (class_name && json_object_get(inner, "input_layers")))
-        return json_pack("{s:s, s:s, s:O, s:n}", "module", "keras.src.models.functional",
-                         "class_name", "Functional", "config", bare ? config : inner,
-                         "registered_name");
+        return convti_json_serialized("keras.src.models.functional", "Functional",
+                                      json_incref(bare ? config : inner));
     return sequential_of(&storage->items);
 }
 

@@ -68,17 +68,6 @@ convt_status convt_array_view(const convt_array *array, convt_view *view, convt_
     return CONVT_OK;
 }
 
-static double element_at(const convt_array *array, int64_t i)
-{
-    switch (array->element) {
-    case CONVT_ELEMENT_F32: return (double)((const float *)array->data)[i];
-    case CONVT_ELEMENT_F64: return ((const double *)array->data)[i];
-    case CONVT_ELEMENT_U8: return (double)((const uint8_t *)array->data)[i];
-    case CONVT_ELEMENT_I64: break;
-    }
-    return (double)((const int64_t *)array->data)[i];
-}
-
 convt_status convt_array_convert(convt_array *array, convt_dtype dtype, convt_error *err)
 {
     convt_element wanted = dtype == CONVT_FLOAT32 ? CONVT_ELEMENT_F32 : CONVT_ELEMENT_F64;
@@ -89,9 +78,9 @@ convt_status convt_array_convert(convt_array *array, convt_dtype dtype, convt_er
     if (!data) return convti_no_memory(err, array->name, (size_t)count * size);
     for (int64_t i = 0; i < count; i++) {
         if (wanted == CONVT_ELEMENT_F32)
-            ((float *)data)[i] = (float)element_at(array, i);
+            ((float *)data)[i] = (float)convti_array_number(array, i);
         else
-            ((double *)data)[i] = element_at(array, i);
+            ((double *)data)[i] = convti_array_number(array, i);
     }
     free(array->data);
     array->data = data;
@@ -285,14 +274,14 @@ static convt_status transpose(const convti_source *source, const header *h, conv
     return CONVT_OK;
 }
 
-/* Data of the samples that are kept, of which there are array->shape[0] then. */
+/* Data of the samples that are kept, of which there are array->shape[0] then. A number alone is none. */
 static convt_status take_data(convti_source *source, const header *h,
                               const convt_selection *selection, convt_array *array,
                               convt_error *err)
 {
     const int64_t samples = h->rank > 0 ? h->shape[0] : 1, each = samples ? h->count / samples : 0;
     int64_t kept;
-    convt_status status = convti_source_take_kept(source, selection, samples,
+    convt_status status = convti_source_take_kept(source, h->rank > 0 ? selection : NULL, samples,
                                                   (uint64_t)each * (uint64_t)h->type.width,
                                                   &array->data, &kept, err);
     if (!status && h->rank > 0) array->shape[0] = kept;

@@ -9,12 +9,18 @@ bool convti_keeps(const convt_selection *selection, int64_t sample)
     return !selection || selection->keeps(selection->context, sample);
 }
 
-/* Samples from `first` on that are all kept, or all not. */
-static int64_t run_of(const convt_selection *selection, int64_t first, int64_t count, bool *kept)
+enum { PIECE = 1 << 20 };
+
+/* Samples from `first` on that are all kept, or all not; no more than a piece, so that a count that lies
+ * is not counted to its end before bytes are missed. */
+static int64_t run_of(const convt_selection *selection, int64_t first, int64_t count,
+                      uint64_t bytes, bool *kept)
 {
+    const int64_t most = bytes < PIECE ? PIECE / (int64_t)bytes : 1,
+                  last = count - first < most ? count : first + most;
     int64_t end = first + 1;
     *kept = convti_keeps(selection, first);
-    while (end < count && convti_keeps(selection, end) == *kept) end++;
+    while (end < last && convti_keeps(selection, end) == *kept) end++;
     return end - first;
 }
 
@@ -41,7 +47,6 @@ static convt_status append(struct pile *pile, convti_source *source, size_t size
 static convt_status take_run(struct pile *pile, convti_source *source, uint64_t size,
                              convt_error *err)
 {
-    enum { PIECE = 1 << 20 };
     convt_status status = CONVT_OK;
     while (size > 0 && !status) {
         const size_t piece = size < PIECE ? (size_t)size : PIECE;
@@ -61,9 +66,9 @@ convt_status convti_source_take_kept(convti_source *source, const convt_selectio
     if (!selection) return convti_source_take(source, (uint64_t)count * bytes, data, err);
     *data = NULL;
     *kept = 0;
-    for (int64_t first = 0, run; first < count && !status; first += run) {
+    for (int64_t first = 0, run; bytes > 0 && first < count && !status; first += run) {
         bool wanted;
-        run = run_of(selection, first, count, &wanted);
+        run = run_of(selection, first, count, bytes, &wanted);
         status = wanted ? take_run(&pile, source, (uint64_t)run * bytes, err)
                         : convti_source_skip(source, (uint64_t)run * bytes, err);
         if (wanted) *kept += run;
@@ -79,7 +84,8 @@ int64_t convti_keep(const convt_selection *selection, int64_t count, size_t byte
 {
     unsigned char *at = data;
     int64_t kept = 0;
-    for (int64_t sample = 0; sample < count; sample++) {
+    if (!selection) return count;
+    for (int64_t sample = 0; bytes > 0 && sample < count; sample++) {
         if (!convti_keeps(selection, sample)) continue;
         memmove(at + (size_t)kept++ * bytes, at + (size_t)sample * bytes, bytes);
     }

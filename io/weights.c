@@ -15,17 +15,6 @@
 
 /* ---- arrays ---------------------------------------------------------------------------------- */
 
-double convti_array_number(const convt_array *array, int64_t index)
-{
-    switch (array->element) {
-    case CONVT_ELEMENT_F32: return (double)((const float *)array->data)[index];
-    case CONVT_ELEMENT_F64: return ((const double *)array->data)[index];
-    case CONVT_ELEMENT_U8: return ((const uint8_t *)array->data)[index];
-    case CONVT_ELEMENT_I64: return (double)((const int64_t *)array->data)[index];
-    }
-    return 0;
-}
-
 static convt_element element_of(convt_dtype dtype)
 {
     return dtype == CONVT_FLOAT64 ? CONVT_ELEMENT_F64 : CONVT_ELEMENT_F32;

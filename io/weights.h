@@ -14,7 +14,4 @@ convt_status convti_weights_find(const convt_archive *weights, const char *layer
                                  const char *variable, const convti_parameter_shape *shape,
                                  const convt_array **array, convt_error *err);
 
-/* An element of any type. */
-double convti_array_number(const convt_array *array, int64_t index);
-
 #endif

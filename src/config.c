@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "status.h"
 #include "tables.h"
@@ -113,6 +114,11 @@ static bool threads_ok(const convt_config *c)
 {
     return c->threads >= 0;
 }
+/* Files and checkpoints tell arrays by it, so it is not cut. */
+static bool name_fits(const convt_config *c)
+{
+    return strlen(c->name) <= CONVTI_MOST_NAME;
+}
 static bool allocator_ok(const convt_config *c)
 {
     return !c->allocator.alloc == !c->allocator.free;
@@ -190,6 +196,10 @@ static struct sizes show_threads(const convt_config *c)
 {
     return (struct sizes){1, {c->threads}};
 }
+static struct sizes show_name(const convt_config *c)
+{
+    return (struct sizes){1, {(long long)strlen(c->name)}};
+}
 static struct sizes show_nothing(const convt_config *c)
 {
     (void)c;
@@ -241,6 +251,7 @@ static const struct rule together[] = {
     {"input", input_ok, show_input, "input must be height, width and channels greater than 0"},
     {"max_batch", max_batch_ok, show_max_batch, "max_batch must be greater than 0, or 0 for 1"},
     {"threads", threads_ok, show_threads, "threads must be 0 (the OpenMP maximum) or more"},
+    {"name", name_fits, show_name, "name must have at most 63 bytes"},
     {"allocator", allocator_ok, show_nothing, "allocator must give alloc and free, or neither"},
 };
 

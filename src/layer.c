@@ -211,8 +211,7 @@ static struct convt_layer *settle(const struct convt_layer *planned, const struc
     struct convt_layer *l = convti_arena_at(&arena, 0);
     *l = *planned;
     l->home = l->room = arena;
-    strncpy(l->name, planned->cfg.name, sizeof l->name - 1);
-    l->name[sizeof l->name - 1] = 0;
+    strcpy(l->name, planned->cfg.name); /* which is no longer: see config.c */
     l->cfg.name = l->name;
     place_fixed(l, at);
     place_variable(l, at);

@@ -5,6 +5,7 @@
 #define CONVT_LAYER_H
 
 #include "alloc.h"
+#include "config.h"
 #include "plan.h"
 #include "tables.h"
 
@@ -12,7 +13,7 @@ struct convti_ops;
 
 struct convt_layer {
     convt_config cfg; /* resolved; cfg.name is name below */
-    char name[64];
+    char name[CONVTI_MOST_NAME + 1];
     convt_error error;
     struct geometry geometry;
     const struct convti_ops *ops; /* the code for this real */

@@ -40,11 +40,7 @@ static void write_text(char *text, size_t room, const char *format, va_list argu
 
 static void write_text(char *text, size_t room, const char *format, va_list arguments)
 {
-    int length = vsnprintf(text, room, format, arguments);
-    if (length < 0)
-        text[0] = '\0';
-    else if ((size_t)length >= room)
-        drop_partial_character(text);
+    if ((size_t)vsnprintf(text, room, format, arguments) >= room) drop_partial_character(text);
 }
 
 convt_status convti_fail(convt_error *err, convt_status status, const char *field,

@@ -52,6 +52,13 @@ expect 0 "$convt" bench --shapes shapes.txt --only small --runs 1
 grep -q '^dilated' out && wrong "--only small measures others"
 grep -q 'peak' out || wrong "no heading: $(cat out)"
 
+# A line that is none, and numbers that do not fit.
+for line in 'x 1 2 3 4' 'x 1 2 3 4 5 1 1 1 1 2 1' 'x 1 2 3 4 5 1 1 1 1 1 1 1' 'x 1 2 3 99999999999999999999 5 1 1 1 1 1 1' \
+    'x 1 2 3 -99999999999999999999 5 1 1 1 1 1 1' 'x 1 2 3 4 5 1 1 1 1 1 1x' 'x 1 2 3 4 5 1 1 1 1 1.5 1'; do
+    echo "$line" >bad.txt
+    refused 1 "^convt: --shapes: bad.txt:1: \"$line\" is not name n ih iw ic oc kh kw sh sw same dil" bench --shapes bad.txt
+done
+
 # A config decides on dtype and format; options may say otherwise. Activations whose slope needs z, glu among them.
 for activation in linear gelu glu softmax; do
     echo "{\"name\": \"up\", \"filters\": 4, \"kernel_size\": 3, \"strides\": 2, \"padding\": \"same\",

@@ -44,6 +44,7 @@ refused 2 '^convt: --input: is missing' gradcheck --config tanh.json
 refused 2 '^convt: --input: "5,4" is not H,W,C' gradcheck --config tanh.json --input 5,4
 refused 2 '^convt: --input: "5,4,3,2" is not' gradcheck --config tanh.json --input 5,4,3,2
 refused 2 '^convt: --input: "5,0,3" is not' gradcheck --config tanh.json --input 5,0,3
+refused 2 '^convt: --input: "5,99999999999999999999,3" is not' gradcheck --config tanh.json --input 5,99999999999999999999,3
 refused 2 'missing.json' gradcheck --config missing.json --input 5,4,3
 refused 2 '^convt: --batch: "0"' gradcheck --config tanh.json --input 5,4,3 --batch 0
 refused 2 '^convt: --rtol: "0"' gradcheck --config tanh.json --input 5,4,3 --rtol 0

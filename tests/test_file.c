@@ -103,6 +103,39 @@ static void only_regular_files_are_replaced(void **state)
     assert_int_equal(scratch_count(), 0);
 }
 
+/* Where the place has been taken by what cannot be replaced while the file was written. */
+static void a_place_that_was_taken_is_named(void **state)
+{
+    (void)state;
+    convt_error err;
+    convti_output out;
+    assert_int_equal(convti_output_open(&out, scratch("a"), &err), CONVT_OK);
+    assert_int_equal(mkdir(scratch("a"), 0777), 0);
+    scratch_write("a/b", "", 0);
+    assert_refused(convti_output_close(&out, CONVT_OK, &err), &err, CONVT_FILE_FAILED, "a", "");
+    assert_string_equal(err.message, "cannot be written: Is a directory");
+    unlink(scratch("a/b"));
+    assert_int_equal(scratch_count(), 1);
+    rmdir(scratch("a"));
+}
+
+/* Names of temporary files that others left behind are passed over, up to a thousand. */
+static void a_thousand_temporaries_are_too_many(void **state)
+{
+    (void)state;
+    convt_error err;
+    char name[64];
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(convt_file_write(scratch("a"), "", 0, &err), CONVT_OK);
+        snprintf(name, sizeof name, "a.%ld-%d.tmp", (long)getpid(), i);
+        assert_int_equal(rename(scratch("a"), scratch(name)), 0);
+    }
+    assert_refused(convt_file_write(scratch("a"), "", 0, &err), &err, CONVT_FILE_FAILED, "a", "");
+    assert_string_equal(err.message, "cannot be written: File exists");
+    assert_int_equal(scratch_count(), 1000);
+    scratch_clear();
+}
+
 static void a_full_disk_leaves_the_old_file(void **state)
 {
     (void)state;
@@ -207,6 +240,8 @@ int main(void)
         cmocka_unit_test(what_cannot_be_opened_is_named),
         cmocka_unit_test(a_long_name_is_cut_in_the_error),
         cmocka_unit_test(only_regular_files_are_replaced),
+        cmocka_unit_test(a_place_that_was_taken_is_named),
+        cmocka_unit_test(a_thousand_temporaries_are_too_many),
         cmocka_unit_test(a_full_disk_leaves_the_old_file),
         cmocka_unit_test(a_link_stays_and_its_target_is_replaced),
         cmocka_unit_test(the_umask_decides_the_mode),

@@ -1135,6 +1135,17 @@ static void refusals_name_the_argument(void **state)
     REFUSE(validation_split, 0.99, argument, "validation_split", "0.99"); /* leaves none to train */
     REFUSE(loss.kind, (convt_loss_kind)55, argument, "loss.kind", "55");
     REFUSE(loss.reduction, CONVT_REDUCE_SUM, argument, "loss.reduction", "codes");
+    convt_trainer_config whole = run->cfg, guessing = run->cfg;
+    whole.leaves = 2, whole.loss.kind = CONVT_DICE;
+    refuse(run, whole, argument, "leaves",
+           "must be 1 where the loss is no sum over samples, got 2");
+    convt_config layer = *convt_layer_config(convt_model_layer(run->cfg.model, 0));
+    convt_error err;
+    layer.inference = true;
+    layer.allocator = (convt_allocator){0};
+    assert_int_equal(convt_model_create(&guessing.model, &layer, 1, &err), CONVT_OK);
+    refuse(run, guessing, argument, "model.inference", "the model was created for forward only");
+    convt_model_destroy(guessing.model);
     REFUSE(batch_size, 368, argument, "model.max_batch", "23"); /* 16 leaves of 23 */
     REFUSE(codes.values.n, COUNT - 1, shape, "codes.values", "22");
     REFUSE(codes.values.c, CODE + 1, shape, "codes.values", "5");
@@ -1143,6 +1154,17 @@ static void refusals_name_the_argument(void **state)
            "where no float32 can lie");
     REFUSE(codes.learning_rate, (double)INFINITY, argument, "codes.learning_rate", "inf");
 #undef REFUSE
+    finish(run);
+}
+
+/* The order of so many samples has no address; nothing is asked of them. */
+static void more_samples_than_can_be_counted_are_refused(void **state)
+{
+    (void)state;
+    struct run *run = start(CONVT_FLOAT32, false);
+    convt_trainer_config cfg = run->cfg;
+    cfg.data.count = INT64_MAX / 2;
+    refuse(run, cfg, CONVT_TOO_LARGE, "data.count", "the buffers exceed what can be addressed");
     finish(run);
 }
 
@@ -1206,6 +1228,7 @@ int main(void)
         cmocka_unit_test(no_codes_start_without_codes_or_samples),
         cmocka_unit_test(a_decoder_learns_its_images),
         cmocka_unit_test(refusals_name_the_argument),
+        cmocka_unit_test(more_samples_than_can_be_counted_are_refused),
         cmocka_unit_test(arrays_refuse_other_shapes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -421,6 +421,7 @@ TWIST(one_image, wrong[e] = n == 2 ? 3 * right[e] : right[e])
 TWIST(all_but_one_image, wrong[e] = n == 2 ? right[e] : 0)
 TWIST(corner, wrong[e] = n == 4 && h == 0 ? 0 : right[e])
 TWIST(frame, wrong[e] = h == 0 || h == 3 || c == 0 || c == 5 ? 0 : right[e])
+TWIST(scattered, wrong[e] = e * e % 13 < 5 ? 0 : right[e])
 TWIST(noisy_row, wrong[e] = h == 1 ? right[e] * (1 + 0.1 * (double)(e % 7) + 0.3) : right[e])
 TWIST(noise, wrong[e] = right[e] * (1.5 + 0.1 * (double)(e * 7 % 11)))
 
@@ -452,6 +453,7 @@ static const struct {
     {all_but_one_image, "everywhere but where n = 2 is 0"},
     {corner, "only where n = 4 and h = 0 is 0"},
     {frame, "only on the borders of h and c is 0"},
+    {scattered, "what is wrong is 0"},
     {noisy_row, "pattern in x: wrong only where h = 1\n"},
 };
 
@@ -492,6 +494,37 @@ static void the_worst_element_is_named(void **state)
     assert_int_equal(r.rows[0].wrong, 1);
     assert_close(r.rows[0].analytic, 1.5 * r.rows[0].numeric, 1e-6, 0);
     assert_close(r.rows[0].relative_error, 1.0 / 3, 1e-5, 0);
+    free(f);
+}
+
+/* Blocks without a name go by their number. */
+static void blocks_without_a_name_are_numbered(void **state)
+{
+    (void)state;
+    struct function *f = function_new(wavy, wavy_slope);
+    f->input.name = f->output.name = NULL;
+    f->twist = needle;
+    convt_gradcheck_report r = check(f, NULL);
+    must_say(&r, CONVT_GRADCHECK_WRONG_GRADIENT, "worst: input 0[n 1, h 2, w 0, c 3]: ");
+    f->mischief = FORWARD_WRITES_OUTSIDE;
+    r = check(f, NULL);
+    must_say(&r, CONVT_GRADCHECK_WROTE_OUTSIDE, "output 0: memory around");
+    free(f);
+}
+
+TWIST(within_tolerance, wrong[e] = right[e] * (e % 2 ? 1.0008 : 0.9992))
+
+/* Errors that are small for each element are large for a direction in which the rest cancels. */
+static void a_wrong_direction_of_right_elements_says_so(void **state)
+{
+    (void)state;
+    struct function *f = function_new(wavy, wavy_slope);
+    f->twist = within_tolerance;
+    const convt_gradcheck_options o = {
+        .mode = CONVT_GRADCHECK_DIRECTIONS, .count = 100, .rtol = CONVT_SET(1e-3)};
+    const convt_gradcheck_report r = check(f, &o);
+    must_say(&r, CONVT_GRADCHECK_WRONG_GRADIENT,
+             "none of the 360 elements looked at is wrong by itself: check every element");
     free(f);
 }
 
@@ -544,6 +577,11 @@ static double infinite_slope(double x)
     return 1 / ((1 - x) * (1 - x));
 }
 
+static double wall(double x)
+{
+    return x < 1 ? x : HUGE_VAL;
+}
+
 static void numbers_that_are_none_are_named(void **state)
 {
     (void)state;
@@ -551,6 +589,10 @@ static void numbers_that_are_none_are_named(void **state)
     f->x[11] = 1;
     const convt_gradcheck_report r = check(f, NULL);
     must_say(&r, CONVT_GRADCHECK_NOT_FINITE, "y: a number is NaN or infinite");
+    f->phi = wall, f->slope = linear_slope;
+    f->x[11] = 1 - 1e-9; /* within a step */
+    const convt_gradcheck_report beside = check(f, NULL);
+    must_say(&beside, CONVT_GRADCHECK_NOT_FINITE, "x: a number is NaN or infinite");
     free(f);
 }
 
@@ -578,6 +620,25 @@ static void a_callback_that_fails_ends_the_check(void **state)
 }
 
 /* ---- refusals -------------------------------------------------------------------------------- */
+
+static int64_t no_color(void *context, int input)
+{
+    (void)context, (void)input;
+    return -1;
+}
+
+static int64_t color_0(void *context, int input, int64_t e)
+{
+    (void)context, (void)input, (void)e;
+    return 0;
+}
+
+static void themselves(void *context, int input, int64_t color, int output, int64_t owner[])
+{
+    const struct function *f = context;
+    (void)input, (void)color, (void)output;
+    for (int64_t j = 0; j < f->count; j++) owner[j] = j;
+}
 
 static void must_refuse(struct function *f, const convt_gradcheck_problem *p,
                         const convt_gradcheck_options *o, convt_status status, const char *field)
@@ -609,6 +670,8 @@ static void wrong_problems_are_refused(void **state)
     p = right, p.output_count = CONVT_GRADCHECK_MOST_BLOCKS + 1;
     must_refuse(f, &p, NULL, CONVT_INVALID_ARGUMENT, "outputs");
     p = right, p.sparsity = &(convt_gradcheck_sparsity){NULL, NULL, NULL};
+    must_refuse(f, &p, NULL, CONVT_INVALID_ARGUMENT, "sparsity");
+    p = right, p.sparsity = &(convt_gradcheck_sparsity){no_color, color_0, themselves};
     must_refuse(f, &p, NULL, CONVT_INVALID_ARGUMENT, "sparsity");
     f->input.rank = 6;
     must_refuse(f, &right, NULL, CONVT_INVALID_ARGUMENT, "inputs[0]");
@@ -644,6 +707,24 @@ static void wrong_options_are_refused(void **state)
     const convt_gradcheck_problem p = problem_of(f);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         must_refuse(f, &p, &cases[i].options, CONVT_INVALID_ARGUMENT, cases[i].field);
+    free(f);
+}
+
+/* Blocks that fit in 64 bits, which together with what the check keeps of them do not. */
+static void a_workspace_beyond_64_bits_is_refused(void **state)
+{
+    (void)state;
+    struct function *f = function_new(square, square_slope);
+    convt_gradcheck_block blocks[CONVT_GRADCHECK_MOST_BLOCKS];
+    convt_gradcheck_problem p = problem_of(f);
+    for (int i = 0; i < CONVT_GRADCHECK_MOST_BLOCKS; i++) {
+        blocks[i] = f->input;
+        blocks[i].rank = 1;
+        blocks[i].dims[0] = INT64_MAX / 1024;
+    }
+    p.inputs = p.outputs = blocks;
+    p.input_count = p.output_count = CONVT_GRADCHECK_MOST_BLOCKS;
+    must_refuse(f, &p, NULL, CONVT_TOO_LARGE, "inputs");
     free(f);
 }
 
@@ -691,23 +772,10 @@ static int64_t one_color(void *context, int input)
     return 1;
 }
 
-static int64_t color_0(void *context, int input, int64_t e)
-{
-    (void)context, (void)input, (void)e;
-    return 0;
-}
-
 static int64_t color_7(void *context, int input, int64_t e)
 {
     (void)context, (void)input, (void)e;
     return 7;
-}
-
-static void themselves(void *context, int input, int64_t color, int output, int64_t owner[])
-{
-    const struct function *f = context;
-    (void)input, (void)color, (void)output;
-    for (int64_t j = 0; j < f->count; j++) owner[j] = j;
 }
 
 static void all_but_5(void *context, int input, int64_t color, int output, int64_t owner[])
@@ -838,12 +906,15 @@ int main(void)
         cmocka_unit_test(the_text_names_the_pattern),
         cmocka_unit_test(no_pattern_is_made_up),
         cmocka_unit_test(the_worst_element_is_named),
+        cmocka_unit_test(blocks_without_a_name_are_numbered),
+        cmocka_unit_test(a_wrong_direction_of_right_elements_says_so),
         cmocka_unit_test(the_text_is_cut_as_snprintf_cuts),
         cmocka_unit_test(passes_that_misbehave_are_named),
         cmocka_unit_test(numbers_that_are_none_are_named),
         cmocka_unit_test(a_callback_that_fails_ends_the_check),
         cmocka_unit_test(wrong_problems_are_refused),
         cmocka_unit_test(wrong_options_are_refused),
+        cmocka_unit_test(a_workspace_beyond_64_bits_is_refused),
         cmocka_unit_test(the_workspace_is_enough_and_no_less_is),
         cmocka_unit_test(verdicts_have_texts),
         cmocka_unit_test(sparsity_saves_calls_and_is_watched),

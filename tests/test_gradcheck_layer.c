@@ -374,6 +374,46 @@ static void a_gradient_that_is_wrong_in_float32_alone_is_found(void **state)
     must_be(&r, CONVT_GRADCHECK_WRONG_GRADIENT, NULL, "rough in float32");
 }
 
+/* z^40: a slope that a little of x changes by as much as float32 is off. */
+static void steep_slope(void *context, convt_dtype dtype, int64_t count, const void *z,
+                        const void *y, const void *dy, void *dz)
+{
+    (void)context, (void)y;
+    for (int64_t i = 0; i < count; i++) {
+        if (dtype == CONVT_FLOAT32)
+            ((float *)dz)[i] = 1.0013f * ((const float *)dy)[i] * powf(((const float *)z)[i], 40);
+        else
+            ((double *)dz)[i] = ((const double *)dy)[i] * pow(((const double *)z)[i], 40);
+    }
+}
+
+static void kinks_between_precisions_are_skipped_and_counted(void **state)
+{
+    (void)state;
+    double right = 0;
+    const convt_gradcheck_options none = {.float32 = true, .max_skipped = CONVT_SET(0)};
+    convt_config cfg = shapes[0];
+    cfg.activation =
+        (convt_activation){.kind = CONVT_CUSTOM_ACTIVATION, .custom = {cube, steep_slope, &right}};
+    const convt_gradcheck_report r = check(&cfg, 1, NULL, &none);
+    must_be(&r, CONVT_GRADCHECK_SKIPPED_TOO_MUCH, NULL, "kinks");
+    assert_true(r.rows[0].skipped > 0 && r.rows[0].wrong == 0);
+}
+
+/* Of blocks with a step of their own, too: where all is linear it is large, and a small one brings noise. */
+static void a_step_of_the_options_is_everybody_s(void **state)
+{
+    (void)state;
+    const convt_gradcheck_options usual = {.seed = 1},
+                                  tiny = {.seed = 1, .step = CONVT_SET(1e-8), .rtol = CONVT_SET(1)};
+    const convt_gradcheck_report fine = check(&shapes[0], 1, NULL, &usual),
+                                 rough = check(&shapes[0], 1, NULL, &tiny);
+    must_be(&fine, CONVT_GRADCHECK_PASSED, NULL, "its own steps");
+    must_be(&rough, CONVT_GRADCHECK_PASSED, NULL, "tiny steps");
+    for (int i = 0; i < fine.count; i++)
+        assert_true(rough.rows[i].relative_error > 10 * fine.rows[i].relative_error);
+}
+
 /* ---- the call -------------------------------------------------------------------------------- */
 
 static void sparsity_takes_few_calls_for_the_same_numbers(void **state)
@@ -519,6 +559,8 @@ int main(void)
         cmocka_unit_test(a_constraint_that_does_not_hold_is_found),
         cmocka_unit_test(a_loss_that_is_not_the_sum_of_its_terms_is_found),
         cmocka_unit_test(a_gradient_that_is_wrong_in_float32_alone_is_found),
+        cmocka_unit_test(kinks_between_precisions_are_skipped_and_counted),
+        cmocka_unit_test(a_step_of_the_options_is_everybody_s),
         cmocka_unit_test(sparsity_takes_few_calls_for_the_same_numbers),
         cmocka_unit_test(memory_comes_from_the_config_and_goes_back),
         cmocka_unit_test(wrong_configs_are_refused),

@@ -2,10 +2,13 @@
  * h5py's (tests/keras/files_keras.py). */
 #include "support/close.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "elements.h"
 #include "hdf5/hdf5_file.h"
 
 #define FOLDER CONVT_SOURCE_DIR "/tests/data/files/"
@@ -146,6 +149,20 @@ static void what_is_no_hdf5_is_refused(void **state)
     }
 }
 
+/* What the system says of a file is no matter of HDF5's. */
+static void a_file_that_cannot_be_read_says_why(void **state)
+{
+    (void)state;
+    const convti_input input = {.name = "a.h5", .fd = open("/dev/null", O_WRONLY), .size = 4096};
+    convti_hdf5 h5;
+    convt_error err = {.status = CONVT_OK};
+    assert_true(input.fd >= 0);
+    const convt_status status = convti_hdf5_open(&h5, &input, "", &err);
+    close(input.fd);
+    assert_refused(status, &err, CONVT_FILE_FAILED, "a.h5", "");
+    assert_string_equal(err.message, "cannot be read: Bad file descriptor");
+}
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 static void arrays_come_back(void **state)
@@ -153,10 +170,13 @@ static void arrays_come_back(void **state)
     (void)state;
     double wide[6] = {0, 1, 2, 3, 4, 1e300};
     int64_t whole[3] = {-1, 2, 1 << 20};
-    const convt_array arrays[] = {{"", CONVT_ELEMENT_F64, 2, {2, 3}, wide},
-                                  {"", CONVT_ELEMENT_I64, 1, {3}, whole},
-                                  {"", CONVT_ELEMENT_F64, 0, {0}, wide + 5},
-                                  {"", CONVT_ELEMENT_F64, 2, {0, 4}, wide}};
+    uint8_t bytes[3] = {0, 1, 255};
+    float single[3] = {0.5f, -1, 255};
+    const convt_array arrays[] = {
+        {"", CONVT_ELEMENT_F64, 2, {2, 3}, wide},  {"", CONVT_ELEMENT_I64, 1, {3}, whole},
+        {"", CONVT_ELEMENT_F64, 0, {0}, wide + 5}, {"", CONVT_ELEMENT_F64, 2, {0, 4}, wide},
+        {"", CONVT_ELEMENT_U8, 1, {3}, bytes},     {"", CONVT_ELEMENT_F32, 1, {3}, single}};
+    enum { ARRAYS = sizeof arrays / sizeof *arrays };
     convti_hdf5 h5;
     convt_error err = {.status = CONVT_OK};
     void *data;
@@ -164,7 +184,7 @@ static void arrays_come_back(void **state)
     convt_status status = convti_hdf5_create(&h5, "out.h5", &err);
     assert_int_equal(status, CONVT_OK);
     status = convti_hdf5_add_group(&h5, "a/b/vars", "caf\xC3\xA9", &err);
-    for (int i = 0; i < 4 && !status; i++) {
+    for (int i = 0; i < ARRAYS && !status; i++) {
         char path[32];
         snprintf(path, sizeof path, "a/b/vars/%d", i);
         status = convti_hdf5_add(&h5, path, &arrays[i], &err);
@@ -172,7 +192,7 @@ static void arrays_come_back(void **state)
     if (convti_hdf5_finish(&h5, status, &data, &size, &err)) fail_msg("%s", err.message);
 
     const convti_input input = convti_input_of_memory("out.h5", data, size);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < ARRAYS; i++) {
         char path[32];
         convt_array array;
         snprintf(path, sizeof path, "a/b/vars/%d", i);
@@ -181,8 +201,7 @@ static void arrays_come_back(void **state)
         assert_memory_equal(array.shape, arrays[i].shape, sizeof array.shape);
         assert_int_equal(convt_array_convert(&array, CONVT_FLOAT64, &err), CONVT_OK);
         for (int k = 0; k < convt_array_count(&array); k++)
-            assert_close(((double *)array.data)[k],
-                         i == 1 ? (double)whole[k] : ((double *)arrays[i].data)[k], 0, 0);
+            assert_close(((double *)array.data)[k], convti_array_number(&arrays[i], k), 0, 0);
         convt_array_free(&array);
     }
     free(data);
@@ -211,6 +230,7 @@ int main(void)
         cmocka_unit_test(what_is_wrong_is_named),
         cmocka_unit_test(bytes_count_once),
         cmocka_unit_test(what_is_no_hdf5_is_refused),
+        cmocka_unit_test(a_file_that_cannot_be_read_says_why),
         cmocka_unit_test(arrays_come_back),
         cmocka_unit_test(what_cannot_be_written_is_refused),
     };

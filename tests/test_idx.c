@@ -1,12 +1,16 @@
 /* IDX images, plain and gzipped. */
 #include "support/close.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include <convt/io.h>
+
+#include "idx.h"
 
 #include "support/scratch.h"
 
@@ -130,6 +134,22 @@ static void what_is_no_image_file_is_refused(void **state)
     scratch_clear();
 }
 
+/* With an error to fill and without. */
+static void a_file_that_cannot_be_read_says_why(void **state)
+{
+    (void)state;
+    const convti_input input = {.name = "a.idx", .fd = open("/dev/null", O_WRONLY), .size = 4096};
+    convt_images images;
+    convt_error err = {CONVT_OK, "", ""};
+    int64_t all;
+    assert_true(input.fd >= 0);
+    const convt_status status = convti_idx_read(&input, NULL, &images, &all, &err);
+    assert_int_equal(convti_idx_read(&input, NULL, &images, &all, NULL), CONVT_FILE_FAILED);
+    close(input.fd);
+    assert_refused(status, &err, CONVT_FILE_FAILED, "a.idx", "");
+    assert_string_equal(err.message, "cannot be read: Bad file descriptor");
+}
+
 static void the_example_images_are_read(void **state)
 {
     (void)state;
@@ -149,6 +169,7 @@ int main(void)
         cmocka_unit_test(every_truncation_says_how_much_there_is),
         cmocka_unit_test(every_truncation_of_a_gzip_stream_is_refused),
         cmocka_unit_test(what_is_no_image_file_is_refused),
+        cmocka_unit_test(a_file_that_cannot_be_read_says_why),
         cmocka_unit_test(the_example_images_are_read),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);

@@ -1,6 +1,7 @@
 /* A SOURCE is told by its content. */
 #include "support/close.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -121,6 +122,67 @@ static void some_samples_of_a_transposed_array(void **state)
     check_some(path);
 }
 
+static bool keeps_none(void *context, int64_t sample)
+{
+    (void)context;
+    return sample < 0;
+}
+
+/* Counting to 2^58, or to 2^32, would not end. */
+static void check_not_counted(const char *path, const char *part)
+{
+    const convt_selection none = {keeps_none, NULL};
+    const convt_selection *const selections[] = {&none, NULL};
+    for (int i = 0; i < 2; i++) {
+        convt_images images;
+        convt_error err = {CONVT_OK, "", ""};
+        int64_t all;
+        assert_refused(convt_images_read_some(path, selections[i], &images, &all, &err), &err,
+                       CONVT_BAD_FORMAT, "some.file", part);
+        assert_null(images.data);
+    }
+}
+
+static void samples_are_not_counted_before_they_are_there(void **state)
+{
+    (void)state;
+    static const char *const orders[] = {"False", "True"}, *const rests[] = {"1, 1", "2, 0"};
+    const char *path = scratch("some.file");
+    const convt_array empty = array_of(CONVT_ELEMENT_U8, 3, 1LL << 58, 2, 0, 0);
+    convt_error err;
+    for (int i = 0; i < 4; i++) {
+        char bytes[128] = "\x93NUMPY\x01\x00\x76";
+        memset(bytes + 10, ' ', sizeof bytes - 10);
+        const int length = snprintf(bytes + 10, sizeof bytes - 10,
+                                    "{'descr': '|u1', 'fortran_order': %s, 'shape': (%lld, %s)}",
+                                    orders[i / 2], 1LL << 58, rests[i % 2]);
+        bytes[10 + length] = '\n';
+        assert_int_equal(convt_file_write(path, bytes, sizeof bytes, &err), CONVT_OK);
+        check_not_counted(path, i % 2 ? "holds 288230376151711744 images of 2 x 0 x 1"
+                                      : "ends after 128 of ");
+    }
+    assert_int_equal(convt_npz_write(path, &empty, 1, NULL, NULL, &err), CONVT_OK);
+    check_not_counted(path, "holds 288230376151711744 images of 2 x 0 x 1");
+    static const char idx[] = "\0\0\10\3\377\377\377\377\0\0\0\1\0\0\0";
+    assert_int_equal(convt_file_write(path, idx, sizeof idx, &err), CONVT_OK);
+    check_not_counted(path, "holds 4294967295 images of 1 x 0 x 1");
+}
+
+/* A number has no axis to choose along: it was kept as no bytes of one element. */
+static void a_number_alone_is_always_kept(void **state)
+{
+    (void)state;
+    const convt_selection none = {keeps_none, NULL};
+    const char *path = write_npy(array_of(CONVT_ELEMENT_F64, 0, 0, 0, 0, 0));
+    convt_array array;
+    convt_error err;
+    int64_t all;
+    assert_int_equal(convt_npy_read_some(path, &none, &array, &all, &err), CONVT_OK);
+    assert_true(all == 1 && array.rank == 0 && convt_array_count(&array) == 1);
+    assert_same_bits(array.data, data, sizeof *data);
+    convt_array_free(&array);
+}
+
 static void arrays_keep_their_elements(void **state)
 {
     (void)state;
@@ -224,6 +286,8 @@ int main(void)
         cmocka_unit_test(bytes_give_what_files_give),
         cmocka_unit_test(some_samples_are_those_of_the_whole),
         cmocka_unit_test(some_samples_of_a_transposed_array),
+        cmocka_unit_test(samples_are_not_counted_before_they_are_there),
+        cmocka_unit_test(a_number_alone_is_always_kept),
         cmocka_unit_test(arrays_keep_their_elements),
         cmocka_unit_test(wide_integers_become_bytes),
         cmocka_unit_test(an_archive_gives_its_images),

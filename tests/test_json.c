@@ -369,6 +369,21 @@ static void other_activations_are_refused(void **state)
     refused("\"activation\": {\"module\": \"builtins\", \"class_name\": \"function\", \"config\": "
             "\"relu\", \"registered_name\": \"x\"}",
             "activation", "registered_name must be null for relu");
+    refused("\"activation\": {\"module\": \"keras.layers\", \"class_name\": \"Activation\", "
+            "\"config\": {}}",
+            "activation.activation", "missing: Activation needs it");
+    refused(
+        "\"activation\": {\"module\": \"keras.layers\", \"class_name\": \"Softmax\", \"config\": "
+        "{\"axis\": 1}}",
+        "activation.axis", "must be -1 or 3: other axes are not supported, got 1");
+    refused(
+        "\"activation\": {\"module\": \"keras.layers\", \"class_name\": \"Softmax\", \"config\": "
+        "{\"axis\": [1, 2]}}",
+        "activation.axis", "must be -1 or 3: other axes are not supported, got [1, 2]");
+    refused("\"activation\": {\"module\": \"keras.layers\", \"class_name\": \"ReLU\", \"config\": "
+            "{\"activity_regularizer\": \"l2\"}}",
+            "activation.activity_regularizer",
+            "must be null: the regularizer of an activation is not supported, got \"l2\"");
     refused("\"activation\": {\"module\": \"keras.layers\", \"class_name\": \"ReLU\", \"config\": "
             "{\"max_value\": -1}}",
             "activation.max_value", "must be a number of 0 or more, got -1");

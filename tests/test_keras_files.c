@@ -241,6 +241,100 @@ static void what_keras_has_no_words_for_is_refused(void **state)
         "a.keras", "there is no array other/kernel");
 }
 
+/* Packages of weights alone: who needs layers says so. */
+static void weights_alone_have_no_place(void **state)
+{
+    (void)state;
+    static const char unknown[] =
+        "cannot be written: the layers are not known, which say where weights go";
+    static const struct row {
+        convt_format format;
+        const char *message;
+    } rows[] = {{CONVT_FORMAT_KERAS, unknown},
+                {CONVT_FORMAT_WEIGHTS_H5, unknown},
+                {CONVT_FORMAT_JSON, "has no layers to write"},
+                {CONVT_NO_FORMAT, "has no suffix of a format of models"},
+                {(convt_format)1000, "has no suffix of a format of models"}};
+    const convti_package package = {.config = NULL};
+    const convti_items none = {0};
+    const convti_input input = convti_input_of_memory("a.h5", "", 0);
+    convti_package read;
+    convt_error err;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        convti_bytes bytes;
+        assert_refused(convti_package_write(&package, rows[i].format, "a", &bytes, &err), &err,
+                       CONVT_INVALID_ARGUMENT, "a", "");
+        assert_string_equal(err.message, rows[i].message);
+        assert_null(bytes.data);
+    }
+    assert_refused(convti_weights_h5_read(&input, &none, &read, &err), &err, CONVT_BAD_FORMAT,
+                   "a.h5", "holds weights alone: the layers must come from a model");
+    assert_null(read.weights.arrays);
+}
+
+/* <layer>/<variable> is the name of an array, which has an end. */
+static void names_that_are_too_long_are_refused(void **state)
+{
+    (void)state;
+    char json[512], expected[256], name[122];
+    convti_bytes bytes;
+    convt_error err;
+    memset(name, 'a', 121);
+    name[121] = '\0';
+    snprintf(json, sizeof json,
+             "[{\"name\": \"%s\", \"filters\": 1, \"kernel_size\": 2, \"input_shape\": [2, 2, 1]}]",
+             name);
+    snprintf(expected, sizeof expected, "%.100s... is too long for a name: 128 bytes, at most 127",
+             name);
+    const convti_package package = {.config = json_loads(json, 0, NULL)};
+    assert_refused(convti_package_write(&package, CONVT_FORMAT_KERAS, "a.keras", &bytes, &err),
+                   &err, CONVT_BAD_FORMAT, "a.keras", expected);
+    assert_null(bytes.data);
+    json_decref(package.config);
+}
+
+/* What is no model becomes a Sequential, built for the shape that the first layer says. */
+static void a_list_of_layers_is_a_sequential(void **state)
+{
+    (void)state;
+    float numbers[4] = {1, 2, 3, 4};
+    convt_array kernel = {"up/kernel", CONVT_ELEMENT_F32, 4, {2, 2, 1, 1}, numbers};
+    const convti_package package = {
+        .config = json_loads("[{" UP ", \"input_shape\": [null, 3, 1]}]", 0, NULL),
+        .weights = {&kernel, 1, NULL}};
+    convti_package back;
+    convt_error err;
+    convti_bytes bytes = write_package(&package, CONVT_FORMAT_KERAS);
+    const convti_input input = convti_input_of_memory("out", bytes.data, bytes.size);
+    if (convti_package_read(&input, NULL, &back, &err)) fail_msg("%s", err.message);
+    const json_t *config = json_object_get(back.config, "config");
+    json_t *shape = json_loads("[null, null, 3, 1]", 0, NULL);
+    assert_string_equal(json_string_value(json_object_get(back.config, "class_name")),
+                        "Sequential");
+    assert_true(json_equal(json_object_get(config, "build_input_shape"), shape));
+    assert_same_bits(back.weights.arrays[0].data, numbers, sizeof numbers);
+    json_decref(shape);
+    json_decref(package.config);
+    convti_package_free(&back);
+    free(bytes.data);
+}
+
+/* A .json is the config alone. */
+static void layers_alone_come_back(void **state)
+{
+    (void)state;
+    convti_package package = read_package(stems[0]), back;
+    convt_error err;
+    convti_bytes bytes = write_package(&package, CONVT_FORMAT_JSON);
+    const convti_input input = convti_input_of_memory("out", bytes.data, bytes.size);
+    if (convti_package_read(&input, NULL, &back, &err)) fail_msg("%s", err.message);
+    assert_true(json_equal(back.config, package.config));
+    assert_int_equal(back.weights.count, 0);
+    convti_package_free(&back);
+    convti_package_free(&package);
+    free(bytes.data);
+}
+
 /* ---- broken files ---------------------------------------------------------------------------- */
 
 /* One line, or a package. */
@@ -364,6 +458,10 @@ int main(void)
         cmocka_unit_test(weights_alone_come_back),
         cmocka_unit_test(equal_models_are_equal_files),
         cmocka_unit_test(what_keras_has_no_words_for_is_refused),
+        cmocka_unit_test(weights_alone_have_no_place),
+        cmocka_unit_test(names_that_are_too_long_are_refused),
+        cmocka_unit_test(a_list_of_layers_is_a_sequential),
+        cmocka_unit_test(layers_alone_come_back),
         cmocka_unit_test(every_truncation_is_refused),
         cmocka_unit_test(turned_bits_are_found),
         cmocka_unit_test(broken_weights_are_one_line),

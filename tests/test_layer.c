@@ -642,9 +642,42 @@ static void a_reshape_that_fails_changes_nothing(void **state)
     convt_layer_destroy(layer);
 }
 
+/* It is there, so dz is memory of its own, and adds nothing: dx, dw and db have the same bits without it. */
+static void an_activity_regularizer_of_zero_changes_nothing(void **state)
+{
+    (void)state;
+    enum { X = 2 * 3 * 4 * 2, Y = 2 * 4 * 5 * 3 };
+    float x[X], y[Y], dy[Y], dx[2][X], gradients[2][2][2 * 2 * 3 * 2];
+    for (int i = 0; i < X; i++) x[i] = (float)(i % 7) - 3;
+    for (int i = 0; i < Y; i++) dy[i] = (float)(i % 11) - 5;
+    for (int with = 0; with < 2; with++) {
+        convt_config cfg = {
+            .input = {3, 4, 2}, .max_batch = 2, .filters = 3, .kernel_size = {2, 2}};
+        convt_layer *layer;
+        convt_parameter rows[2];
+        convt_error err;
+        if (with) cfg.activity_regularizer = (convt_regularizer){CONVT_L1, .l1 = CONVT_SET(0)};
+        assert_int_equal(convt_layer_create(&layer, &cfg, &err), CONVT_OK);
+        const convt_view view = convt_f32(y, 2, 4, 5, 3), slopes = convt_f32(dx[with], 2, 3, 4, 2);
+        const convt_const_view in = convt_read(convt_f32(x, 2, 3, 4, 2));
+        assert_int_equal(convt_forward(layer, in, view), CONVT_OK);
+        assert_int_equal(convt_backward(layer, in, convt_read(view),
+                                        convt_read(convt_f32(dy, 2, 4, 5, 3)), slopes),
+                         CONVT_OK);
+        assert_int_equal(convt_layer_parameters(layer, rows), 2);
+        memcpy(gradients[with][0], rows[0].gradient.data, sizeof gradients[0][0]);
+        memcpy(gradients[with][1], rows[1].gradient.data, 3 * sizeof(float));
+        convt_layer_destroy(layer);
+    }
+    assert_same_bits(dx[1], dx[0], sizeof dx[0]);
+    assert_same_bits(gradients[1][0], gradients[0][0], sizeof gradients[0][0]);
+    assert_same_bits(gradients[1][1], gradients[0][1], 3 * sizeof(float));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_activity_regularizer_of_zero_changes_nothing),
         cmocka_unit_test(the_seed_example_has_the_shape_that_keras_gives),
         cmocka_unit_test(wrong_configs_are_refused_by_field_and_leave_nothing),
         cmocka_unit_test(a_refusal_names_the_value),

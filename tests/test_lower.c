@@ -279,6 +279,9 @@ static void layers_come_to_as_few_as_is_exact(void **state)
 #define DROP LAYER("Dropout", "\"rate\": 0") ", "
 #define END LAYER("Dropout", "\"rate\": 0")
 #define VALID LAYER("Conv2D", "\"filters\": 2, \"kernel_size\": 3") ", "
+#define TRANSPOSED LAYER("Conv2DTranspose", "\"filters\": 2, \"kernel_size\": 3") ", "
+#define FAR LAYER("Cropping2D", "\"cropping\": 4611686018427387904") ", "
+#define NUMPY(value) "{\"class_name\": \"__numpy__\", \"config\": {\"value\": " value "}}"
 #define WATCHED \
     LAYER("Conv2D", "\"filters\": 2, \"kernel_size\": 3, \"activity_regularizer\": \"l2\"") ", "
     static const struct {
@@ -291,6 +294,10 @@ static void layers_come_to_as_few_as_is_exact(void **state)
         {"[" INPUT("3") DENSE RELU NORM NORM END "]", "d*ff"},
         {"[" INPUT("8") RESHAPE END "]", "f"},
         {"[" INPUT("3, 3, 2") END "]", "f"},
+        {"[" INPUT("2, 2, 2") CONV RESHAPE END "]", "c"},
+        {"[" INPUT("3, 3, 2") LAYER("Rescaling", "\"scale\": " NUMPY("[2, 3]")) "]", "f"},
+        {"[" INPUT("null, null, 2") TRANSPOSED CROP CROP END "]", "t"},
+        {"[" INPUT("null, null, 2") TRANSPOSED FAR FAR END "]", "tf"},
         {"[" INPUT("3, 3, 2") LAYER("Flatten", "") "]", "f"},
         {"[" INPUT("3, 3, 2") RELU CONV END "]", "f*c"},
         {"[" INPUT("9, 9, 2") WATCHED RELU END "]", "cf*"},

@@ -194,7 +194,194 @@ static void equal_models_give_equal_files(void **state)
     scratch_clear();
 }
 
+/* ---- what x is ------------------------------------------------------------------------------- */
+
+#define UP "\"name\": \"up\", \"filters\": 1, \"kernel_size\": 2"
+#define LAYER(class_name, config) "{\"class_name\": \"" class_name "\", \"config\": {" config "}}"
+
+static convt_spec parse(const char *json)
+{
+    convt_spec spec;
+    convt_error err = {CONVT_OK, "", ""};
+    if (convt_spec_parse(json, &spec, &err)) fail_msg("%s: %s", err.field, err.message);
+    return spec;
+}
+
+/* A file leaves sizes open; saved with them it says them wherever Keras looks. */
+static void sizes_that_were_open_are_saved(void **state)
+{
+    (void)state;
+    static const char *const models[] = {
+        "[{" UP "}]",
+        "[" LAYER("InputLayer", "\"batch_shape\": [null, null, null, 5]") ", {" UP "}]",
+        "{\"module\": \"keras\", \"class_name\": \"Sequential\", \"config\": "
+        "{\"build_input_shape\": "
+        "[null, null, null, 5], \"layers\": [" LAYER(
+            "Conv2DTranspose", UP) "]}, \"build_config\": "
+                                   "{\"input_shape\": [null, null, null, 5]}}",
+        "{\"layers\": [" LAYER("Conv2DTranspose", UP) "]}",
+    };
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        convt_spec spec = parse(models[i]);
+        convt_error err = {CONVT_OK, "", ""};
+        char *json, *at;
+        int said = 0;
+        if (convt_spec_set_input(&spec, (convt_shape){3, 4, 5}, &err) ||
+            convt_spec_json(&spec, &json, &err))
+            fail_msg("%s: %s", err.field, err.message);
+        assert_true(spec.layers[0].input.h == 3 && spec.layers[0].input.w == 4);
+        convt_spec again = parse(json);
+        assert_memory_equal(&again.layers[0].input, &spec.layers[0].input, sizeof(convt_shape));
+        for (at = json; (at = strchr(at, '[')) != NULL; at++) {
+            int h, w;
+            if (sscanf(at, "[ null, %d, %d, 5 ]", &h, &w) != 2) continue;
+            assert_true(h == 3 && w == 4);
+            said++;
+        }
+        assert_true(said >= 2 && strstr(json, "null, null, null") == NULL);
+        free(json);
+        convt_spec_free(&again);
+        convt_spec_free(&spec);
+    }
+}
+
+/* get_config() of a Functional has neither module nor class: what is written says both. */
+static void a_functional_is_written_as_one(void **state)
+{
+    (void)state;
+    static const char config[] =
+        "{\"name\": \"f\", \"layers\": [{\"class_name\": \"InputLayer\", \"name\": \"in\", "
+        "\"config\": "
+        "{\"batch_shape\": [null, 4]}, \"inbound_nodes\": []}, {\"class_name\": \"Dense\", "
+        "\"name\": \"z\", "
+        "\"config\": {\"name\": \"z\", \"units\": 3}, \"inbound_nodes\": [[[\"in\", 0, 0, {}]]]}], "
+        "\"input_layers\": [[\"in\", 0, 0]], \"output_layers\": [[\"z\", 0, 0]]}";
+    convt_spec spec = parse(config);
+    convt_error err;
+    char *json;
+    assert_int_equal(convt_spec_json(&spec, &json, &err), CONVT_OK);
+    assert_non_null(strstr(json, "\"module\": \"keras.src.models.functional\""));
+    assert_non_null(strstr(json, "\"class_name\": \"Functional\""));
+    convt_spec again = parse(json);
+    assert_int_equal(again.count, 1);
+    assert_int_equal(again.layers[0].filters, 3);
+    free(json);
+    convt_spec_free(&again);
+    convt_spec_free(&spec);
+}
+
+static void sizes_that_contradict_are_refused(void **state)
+{
+    (void)state;
+    convt_spec spec =
+        parse("[" LAYER("InputLayer", "\"batch_shape\": [null, 3, null, 5]") ", {" UP "}]");
+    convt_error err;
+    assert_refused(convt_spec_set_input(&spec, (convt_shape){4, 4, 5}, &err), &err,
+                   CONVT_INVALID_SHAPE, "x", "");
+    assert_string_equal(err.message, "is (None, 4, 4, 5) where the model takes another");
+    assert_null(spec.layers);
+}
+
+/* A BatchNormalization is no parameter here, and starts with what its initializers say. */
+static void statistics_begin_as_their_initializers_say(void **state)
+{
+    (void)state;
+    static const struct row {
+        const char *name;
+        double value;
+    } rows[] = {{"bn/gamma", 3}, {"bn/beta", 1}, {"bn/moving_mean", 0}, {"bn/moving_variance", 1}};
+    convt_spec spec = parse(
+        "[" LAYER("InputLayer", "\"batch_shape\": [null, 4], \"dtype\": \"float64\"") ", " LAYER(
+            "Dense",
+            "\"units\": 2, \"dtype\": \"float64\"") ", " LAYER("BatchNormalization",
+                                                               "\"name\": \"bn\", \"dtype\": "
+                                                               "\"float64\", "
+                                                               "\"gamma_initializer\": "
+                                                               "{\"module\": "
+                                                               "\"keras.initializers\", "
+                                                               "\"class_name\": \"Constant\", "
+                                                               "\"config\": {\"value\": 3}, "
+                                                               "\"registered_name\": null}, "
+                                                               "\"beta_initializer\": \"ones\", "
+                                                               "\"moving_mean_initializer\": "
+                                                               "\"zeros\"") "]");
+    convt_error err = {CONVT_OK, "", ""};
+    spec.layers[0].inference = true;
+    convt_model *model = create(spec.layers, spec.count);
+    if (convt_spec_take_weights(&spec, model, &err)) fail_msg("%s: %s", err.field, err.message);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const convt_array *array = convt_archive_find(&spec.weights, rows[i].name);
+        assert_non_null(array);
+        assert_int_equal(array->element, CONVT_ELEMENT_F64);
+        assert_true(array->rank == 1 && array->shape[0] == 2);
+        for (int k = 0; k < 2; k++)
+            assert_close(((const double *)array->data)[k], rows[i].value, 0, 0);
+    }
+    convt_model_destroy(model);
+    convt_spec_free(&spec);
+}
+
 /* ---- refusals -------------------------------------------------------------------------------- */
+
+/* That of a layer which is folded: no other is that long. */
+static void a_name_that_no_file_holds_is_refused(void **state)
+{
+    (void)state;
+    char json[512], name[122], expected[96];
+    convt_error err;
+    memset(name, 'a', 121);
+    name[121] = '\0';
+    snprintf(
+        json, sizeof json,
+        "[" LAYER("Dense", "\"units\": 2, \"input_shape\": [3]") ", {\"class_name\": "
+                                                                 "\"BatchNormalization\", "
+                                                                 "\"config\": {\"name\": \"%s\"}}]",
+        name);
+    convt_spec spec = parse(json);
+    spec.layers[0].inference = true;
+    convt_model *model = create(spec.layers, spec.count);
+    snprintf(expected, sizeof expected, "%.60s... is too long for a file", name);
+    assert_refused(convt_spec_take_weights(&spec, model, &err), &err, CONVT_INVALID_ARGUMENT,
+                   "name", "");
+    assert_string_equal(err.message, expected);
+    convt_model_destroy(model);
+    convt_spec_free(&spec);
+}
+
+/* Names tell arrays apart to their last byte: what is longer than a layer keeps is refused. */
+static void long_names_come_back_or_are_refused(void **state)
+{
+    (void)state;
+    char json[1024], name[64];
+    convt_error err = {CONVT_OK, "", ""};
+    for (size_t length = 62; length <= 63; length++) {
+        convt_model *model, *back;
+        memset(name, 'a', length);
+        name[length] = '\0';
+        snprintf(
+            json, sizeof json,
+            "[{\"name\": \"%s0\", \"filters\": 1, \"kernel_size\": 2, \"input_shape\": [2, 2, 1]}, "
+            "{\"name\": \"%s1\", \"filters\": 1, \"kernel_size\": 2}]",
+            name, name);
+        convt_spec spec = parse(json);
+        const convt_status status = convt_model_create(&model, spec.layers, 2, &err);
+        if (length == 63) {
+            assert_refused(status, &err, CONVT_INVALID_ARGUMENT, "layers[0].name", "");
+            assert_string_equal(err.message, "name must have at most 63 bytes, got 64");
+            convt_spec_free(&spec);
+            continue;
+        }
+        assert_int_equal(status, CONVT_OK);
+        assert_int_equal(convt_spec_take_weights(&spec, model, &err), CONVT_OK);
+        spec.layers[0].seed = 9;
+        back = create(spec.layers, 2);
+        assert_int_equal(convt_spec_load_weights(&spec, back, &err), CONVT_OK);
+        check_same_weights(model, back);
+        convt_model_destroy(back);
+        convt_model_destroy(model);
+        convt_spec_free(&spec);
+    }
+}
 
 /* The model's own weights under other names, shapes or without some: nothing may be loaded. */
 static void weights_that_do_not_fit_are_refused(void **state)
@@ -224,6 +411,11 @@ static void weights_that_do_not_fit_are_refused(void **state)
     assert_refused(convt_spec_load_weights(&spec, target, &err), &err, CONVT_BAD_FORMAT,
                    "conv2d_transpose/kernel", "missing");
     check_same_weights(target, untouched);
+
+    convt_model *half = create(two_layers, 1);
+    assert_refused(convt_spec_load_weights(&spec, half, &err), &err, CONVT_INVALID_ARGUMENT,
+                   "model", "has 1 layers, the spec 2");
+    convt_model_destroy(half);
 
     convt_spec none = {0};
     assert_int_equal(convt_spec_load_weights(&none, target, &err), CONVT_OK);
@@ -337,6 +529,12 @@ int main(void)
         cmocka_unit_test(weights_of_another_precision_are_converted),
         cmocka_unit_test(loaded_weights_are_used_at_once),
         cmocka_unit_test(equal_models_give_equal_files),
+        cmocka_unit_test(sizes_that_were_open_are_saved),
+        cmocka_unit_test(a_functional_is_written_as_one),
+        cmocka_unit_test(sizes_that_contradict_are_refused),
+        cmocka_unit_test(statistics_begin_as_their_initializers_say),
+        cmocka_unit_test(a_name_that_no_file_holds_is_refused),
+        cmocka_unit_test(long_names_come_back_or_are_refused),
         cmocka_unit_test(weights_that_do_not_fit_are_refused),
         cmocka_unit_test(files_that_hold_no_model_are_refused),
         cmocka_unit_test(a_json_file_is_a_model_without_weights),

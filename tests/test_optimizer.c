@@ -153,6 +153,8 @@ static void odd_values_mean_what_they_mean_to_keras(void **state)
     (void)state;
     assert_true(read_json("{\"nesterov\": 1, \"use_ema\": \"yes\"}").use_ema);
     assert_false(read_json("{\"nesterov\": null, \"use_ema\": []}").use_ema);
+    assert_true(read_json("{\"use_ema\": {\"a\": 0}}").use_ema);
+    assert_false(read_json("{\"use_ema\": {}}").use_ema);
     assert_int_equal(
         read_json("{\"gradient_accumulation_steps\": 3.0}").gradient_accumulation_steps, 3);
     assert_int_equal(

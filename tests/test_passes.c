@@ -312,6 +312,7 @@ static const convt_config large[] = {
  * shifts to one side alone, rows that no tap reaches. */
 static const convt_config few[] = {
     {.input = {9, 28, 32}, .filters = 1, .kernel_size = {3, 3}, .padding = CONVT_SAME},
+    {.input = {4, 110, 5}, .filters = 1, .kernel_size = {3, 3}, .padding = CONVT_SAME}, /* 7 wide */
     {.input = {7, 11, 70},
      .filters = 3,
      .kernel_size = {4, 4},

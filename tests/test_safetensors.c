@@ -44,6 +44,24 @@ static void check_refused(const void *bytes, size_t size, const char *part)
     assert_null(package.weights.arrays);
 }
 
+/* One more than 2^16, of no bytes each. */
+static void more_tensors_than_a_model_has_are_refused(void **state)
+{
+    (void)state;
+    enum { COUNT = (1 << 16) + 1, ROOM = 64 * COUNT };
+    char *bytes = malloc(ROOM);
+    assert_non_null(bytes);
+    size_t at = PREFIX;
+    for (int i = 0; i < COUNT; i++)
+        at += (size_t)snprintf(bytes + at, ROOM - at,
+                               "%c\"%d\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}",
+                               i ? ',' : '{', i);
+    bytes[at++] = '}';
+    for (int i = 0; i < PREFIX; i++) bytes[i] = (char)((at - PREFIX) >> (8 * i));
+    check_refused(bytes, at, "holds more than 65536 tensors");
+    free(bytes);
+}
+
 /* ---- round trips ----------------------------------------------------------------------------- */
 
 static float ramp[64];
@@ -387,6 +405,7 @@ static void every_byte_may_change(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(more_tensors_than_a_model_has_are_refused),
         cmocka_unit_test(packages_come_back),
         cmocka_unit_test(what_is_written_is_aligned),
         cmocka_unit_test(weights_alone_are_written_and_need_a_model),

@@ -546,6 +546,13 @@ static void rows_are_checked(void **state)
                        "rows", "row 0");
     assert_refused(convt_sgd_create(&sgd, &cfg, &good, -1, &err), &err, CONVT_INVALID_ARGUMENT,
                    "count", "-1");
+    const convt_sgd_config keeps = {
+        .momentum = 0.5, .use_ema = true, .gradient_accumulation_steps = 2};
+    convt_parameter large[3] = {good, good, good};
+    for (int k = 0; k < 3; k++) /* each below 2^62 bytes, all tensors of all beyond 2^64 */
+        large[k].value.n = large[k].gradient.n = INT64_MAX / 16 / (2 * 4 * 5);
+    assert_refused(convt_sgd_create(&sgd, &keeps, large, 3, &err), &err, CONVT_TOO_LARGE, "rows",
+                   "exceed what can be addressed");
     convt_parameter odd = good;
     odd.gradient.data = (char *)odd.gradient.data + 1;
     assert_refused(convt_sgd_create(&sgd, &cfg, &odd, 1, &err), &err, CONVT_INVALID_ARGUMENT,

@@ -145,6 +145,10 @@ static void wrong_bytes_are_refused(void **state)
     put32(central + 20, sizeof content);
     put32(central + 24, sizeof content);
 
+    put32(central + 24, (uint32_t)size); /* as long as the archive, in which it does not begin */
+    check_refused(bytes, size, "stored", "stored ends after ");
+    put32(central + 24, sizeof content);
+
     central[10] = 99; /* a method that nobody knows */
     check_refused(bytes, size, "stored", "cannot be read");
     central[10] = 0;

@@ -287,16 +287,18 @@ static double tversky_size(convti_loss_params a, convti_loss_sums s)
 static double batch_value(convti_loss_task *task, convti_loss_sums s)
 {
     const convti_loss_params a = task->params;
+    double found = 0;
     (void)a;
     switch ((int)task->kind) {
 #define BATCH_LOSS(enumerator, number, class_name, name, value, slope_by_tp, slope_by_p, ...) \
     case number:                                                                              \
         task->by_tp = slope_by_tp;                                                            \
         task->by_p = slope_by_p;                                                              \
-        return value;
+        found = value;                                                                        \
+        break;
 #include "convt/losses.def"
     }
-    return 0;
+    return found;
 }
 
 /* ---- the loss -------------------------------------------------------------------------------- */

@@ -157,7 +157,7 @@ double convt_schedule_rate(const convt_sgd_config *cfg, int64_t step)
 {
     const convti_schedule_arguments *row = convti_schedule_arguments_of(cfg->schedule.kind);
     const double rate = cfg->learning_rate.set ? cfg->learning_rate.value : 0.01;
-    if (!row) return rate;
-    const struct params s = params_of(&cfg->schedule, row);
+    struct params s = {0};
+    if (row) s = params_of(&cfg->schedule, row);
     return rate_at(cfg->schedule.kind, &s, rate, (double)step);
 }

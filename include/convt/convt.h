@@ -238,7 +238,7 @@ typedef struct convt_allocator {
 /* Required: input, filters, kernel_size. Everything else may stay zero. Nothing the config points
  * to is kept, except callbacks and their contexts, which must outlive the layer. */
 typedef struct convt_config {
-    const char *name;  /* copied, at most 63 bytes; NULL: "conv2d_transpose" */
+    const char *name;  /* copied; at most 63 bytes; NULL: "conv2d_transpose" */
     convt_shape input; /* height, width, channels of x */
     int64_t max_batch; /* samples per call, default 1; a cap that sizes the arena */
     int64_t filters;

@@ -65,7 +65,8 @@ CONVT_API convt_status convt_npy_encode(const convt_array *array, void **data, s
 
 /* Some samples of an array or of images: `keeps` says of each, 0, 1, ..., in their order, whether it is
  * wanted, maybe more than once. A NULL selection keeps all. *all: how many there are. Of plain .npy, IDX and
- * PNG files nothing else is read; what is packed, or in Fortran order, is read whole. */
+ * PNG files nothing else is read; what is packed, or in Fortran order, is read whole. Of samples without an
+ * element none is kept; a number without axes always is. */
 typedef struct convt_selection {
     bool (*keeps)(void *context, int64_t sample);
     void *context;

@@ -370,13 +370,11 @@ static convt_status check_shape(dataset *d, convt_array *array, convt_error *err
     char what[64];
     int64_t count;
     hsize_t size[H5S_MAX_RANK];
-    const int rank = H5Sget_simple_extent_ndims(d->space);
+    const int rank = H5Sget_simple_extent_dims(d->space, size, NULL);
     if (rank < 0 || H5Sget_simple_extent_type(d->space) == H5S_NULL)
         return refuse(d, "has no shape", err);
     snprintf(what, sizeof what, "has rank %d, more than %d", rank, CONVT_MAX_RANK);
     if (rank > CONVT_MAX_RANK) return refuse(d, what, err);
-    if (H5Sget_simple_extent_dims(d->space, size, NULL) < 0)
-        return hdf5_failed(d->h5, d->path, "read", err);
     array->rank = rank;
     for (int i = 0; i < rank; i++)
         array->shape[i] = size[i] < INT64_MAX ? (int64_t)size[i] : INT64_MAX;
@@ -429,12 +427,10 @@ static convt_status open_dataset(dataset *d, convt_error *err)
     const convt_status status = open_path(d->h5, d->path, H5I_DATASET, &d->id, err);
     if (status) return status;
     d->layout = H5Dget_create_plist(d->id);
-    const convt_status known = d->layout < 0 ? hdf5_failed(d->h5, d->path, "read", err)
-                                             : check_layout(d, err);
-    if (known) return known;
     d->type = H5Dget_type(d->id);
     d->space = H5Dget_space(d->id);
-    return d->type < 0 || d->space < 0 ? hdf5_failed(d->h5, d->path, "read", err) : CONVT_OK;
+    return d->layout < 0 || d->type < 0 || d->space < 0 ? hdf5_failed(d->h5, d->path, "read", err)
+                                                        : check_layout(d, err);
 }
 
 static convt_status read_elements(const dataset *d, convt_array *array, convt_error *err)
@@ -509,15 +505,14 @@ convt_status convti_hdf5_add_group(convti_hdf5 *h5, const char *path, const char
     return status;
 }
 
+/* As memory holds the elements; HDF5's types are known at run time only. */
 static hid_t native_type(convt_element element)
 {
-    switch (element) {
-    case CONVT_ELEMENT_F32: return H5T_NATIVE_FLOAT;
-    case CONVT_ELEMENT_F64: return H5T_NATIVE_DOUBLE;
-    case CONVT_ELEMENT_U8: return H5T_NATIVE_UINT8;
-    case CONVT_ELEMENT_I64: break;
-    }
-    return H5T_NATIVE_INT64;
+    const hid_t types[] = {[CONVT_ELEMENT_F32] = H5T_NATIVE_FLOAT,
+                           [CONVT_ELEMENT_F64] = H5T_NATIVE_DOUBLE,
+                           [CONVT_ELEMENT_U8] = H5T_NATIVE_UINT8,
+                           [CONVT_ELEMENT_I64] = H5T_NATIVE_INT64};
+    return types[element];
 }
 
 /* Floats whatever the array has, as Keras' variables are. Without times, so that equal content gives

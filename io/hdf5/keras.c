@@ -206,20 +206,15 @@ convt_status convti_keras_read(const convti_input *input, const convti_items *la
 
 /* ---- the model as Keras reads it ------------------------------------------------------------- */
 
-static json_t *serialized(const char *module, const char *class_name, json_t *config)
-{
-    return json_pack("{s:s, s:s, s:o, s:n}", "module", module, "class_name", class_name, "config",
-                     config, "registered_name");
-}
-
 /* A Sequential of the layers, for what is no model but a list of them, or one. */
 static json_t *sequential(const convti_items *items)
 {
     json_t *layers = json_array();
     for (int i = 0; i < items->count; i++)
-        json_array_append_new(layers, serialized("keras.layers", items->list[i].class_name,
-                                                 json_incref(items->list[i].config)));
-    return serialized(
+        json_array_append_new(layers,
+                              convti_json_serialized("keras.layers", items->list[i].class_name,
+                                                     json_incref(items->list[i].config)));
+    return convti_json_serialized(
         "keras", "Sequential",
         json_pack("{s:s, s:b, s:o}", "name", "sequential", "trainable", 1, "layers", layers));
 }
@@ -257,8 +252,6 @@ static convt_status add_input_shape(json_t *model, const convti_items *items, co
 
 static convt_status check_layers(const convti_items *items, const char *name, convt_error *err)
 {
-    if (items->count == 0)
-        return convti_fail(err, CONVT_INVALID_ARGUMENT, name, "cannot be written: no layers");
     for (int i = 0; i < items->count; i++) {
         if (json_object_get(items->list[i].config, "convt"))
             return convti_fail(

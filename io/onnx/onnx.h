@@ -126,8 +126,7 @@ extern const convti_onnx_recipe convti_onnx_recipes[];
 extern const int convti_onnx_recipe_count;
 int convti_onnx_recipe_steps(const convti_onnx_recipe *recipe);
 
-/* The value of an argument in an activation with its defaults filled in; its place in one to set. */
+/* The value of an argument in an activation with its defaults filled in. */
 double convti_onnx_get_argument(const convt_activation *activation, const char *name);
-convt_optional *convti_onnx_argument_of(convt_activation *activation, const char *name);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json.h"
 #include "npy.h"
 #include "status.h"
 
@@ -35,7 +36,7 @@ static convt_status no_memory(convti_onnx_reader *r, size_t size)
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
-enum { MOST_NAME = 80 };
+enum { MOST_NAME = 48 }; /* with a number behind it as long as a layer's may be */
 
 /* A node's name as a layer may bear it: no '/', nothing that is no text. */
 static void make_name(convti_wire text, const char *instead, char name[MOST_NAME + 1])
@@ -81,9 +82,9 @@ convt_status convti_onnx_add_layer(convti_onnx_reader *r, const char *class_name
     const char *stem = convti_class_stem(class_name);
     make_name(r->node->name, stem ? stem : class_name, wanted);
     const char *name = take_name(r, wanted);
-    json_t *layer = json_pack("{s:s, s:s, s:{s:s, s:s}, s:n}", "module", "keras.layers",
-                              "class_name", class_name, "config", "name", name ? name : "", "dtype",
-                              dtype_of(r), "registered_name");
+    json_t *layer = convti_json_serialized(
+        "keras.layers", class_name,
+        json_pack("{s:s, s:s}", "name", name ? name : "", "dtype", dtype_of(r)));
     json_t *config = json_object_get(layer, "config");
     const bool ok = name && more && config && json_object_update(config, more) == 0;
     json_decref(more);
@@ -255,6 +256,29 @@ static convt_status check_attributes(convti_onnx_reader *r, const char *known)
     return CONVT_OK;
 }
 
+/* Attributes that are inputs from an opset on: where a file has both, or the attribute alone, it cannot be told
+ * which is meant. */
+static const struct moved {
+    const char *op, *attribute;
+    uint64_t opset;
+} moved[] = {
+    {"Upsample", "scales", 9}, {"Slice", "starts", 10}, {"Slice", "ends", 10},
+    {"Slice", "axes", 10},     {"Pad", "pads", 11},     {"Pad", "value", 11},
+    {"Clip", "min", 11},       {"Clip", "max", 11},     {"Squeeze", "axes", 13},
+    {"Unsqueeze", "axes", 13},
+};
+
+static convt_status check_moved(const convti_onnx_reader *r)
+{
+    for (size_t i = 0; i < sizeof moved / sizeof *moved; i++) {
+        if (r->graph.opset >= moved[i].opset && convti_wire_is(r->node->op, moved[i].op) &&
+            convti_onnx_attribute(r->node, moved[i].attribute).at)
+            return convti_onnx_refuse_node(r, "has the attribute %s, an input from opset %d on",
+                                           moved[i].attribute, (int)moved[i].opset);
+    }
+    return CONVT_OK;
+}
+
 static convt_status read_node(convti_onnx_reader *r)
 {
     const convti_onnx_node *node = r->node;
@@ -264,12 +288,14 @@ static convt_status read_node(convti_onnx_reader *r)
                                        (const char *)node->domain.at);
     if (node->inputs > CONVTI_ONNX_INPUTS)
         return convti_onnx_refuse_node(r, "takes %d inputs: a layer has one", node->inputs);
+    convt_status status = check_moved(r);
+    if (status) return status;
     if (convti_onnx_is_activation(node)) return convti_onnx_read_activation(r);
     const convti_onnx_operator *known = find_operator(node->op);
     if (!known) return convti_onnx_refuse_node(r, "has no Keras layer here");
     if (r->to_be_flat && !convti_wire_is(node->op, "Flatten"))
         return convti_onnx_refuse_node(r, "works on another order of axes than the nodes before");
-    convt_status status = check_attributes(r, known->attributes);
+    status = check_attributes(r, known->attributes);
     return status ? status : known->read(r);
 }
 
@@ -343,9 +369,9 @@ static json_t *input_layer(convti_onnx_reader *r)
     for (int i = 1; i < input->rank; i++)
         json_array_append_new(shape,
                               input->size[i] > 0 ? json_integer(input->size[i]) : json_null());
-    return json_pack("{s:s, s:s, s:{s:o, s:s, s:s}, s:n}", "module", "keras.layers", "class_name",
-                     "InputLayer", "config", "batch_shape", shape, "dtype", dtype_of(r), "name",
-                     name ? name : "input_layer", "registered_name");
+    return convti_json_serialized("keras.layers", "InputLayer",
+                                  json_pack("{s:o, s:s, s:s}", "batch_shape", shape, "dtype",
+                                            dtype_of(r), "name", name ? name : "input_layer"));
 }
 
 static convt_status finish(convti_onnx_reader *r)
@@ -356,9 +382,8 @@ static convt_status finish(convti_onnx_reader *r)
     if (status) return status;
     if (r->graph.input.rank > 0 && json_array_insert_new(r->layers, 0, input_layer(r)) != 0)
         return no_memory(r, sizeof *r);
-    r->package->config = json_pack("{s:s, s:s, s:{s:s, s:O}, s:n}", "module", "keras", "class_name",
-                                   "Sequential", "config", "name", "sequential", "layers",
-                                   r->layers, "registered_name");
+    r->package->config = convti_json_serialized(
+        "keras", "Sequential", json_pack("{s:s, s:O}", "name", "sequential", "layers", r->layers));
     return r->package->config ? CONVT_OK : no_memory(r, sizeof *r);
 }
 

@@ -138,6 +138,8 @@ static convt_status read_rows(convti_onnx_reader *r)
     const bool logarithm = convti_wire_is(r->node->op, "LogSoftmax");
     int64_t axis = convti_onnx_integer(r->node, "axis", r->graph.opset < 13 ? 1 : -1);
     if (axis < 0 && r->rank > 0) axis += r->rank;
+    if (r->to_be_flat)
+        return convti_onnx_refuse_node(r, "works on another order of axes than the nodes before");
     if (axis != (r->turned && r->graph.opset >= 13 ? 1 : r->rank - 1))
         return convti_onnx_refuse_node(
             r, "runs along axis %lld: Keras' softmax runs along the last one", (long long)axis);

@@ -116,10 +116,10 @@ static convt_status get_axes(convti_onnx_reader *r, int rank, bool marked[8])
     convt_status status = convti_onnx_get_integers(r, "axes", 1, axes, &count);
     if (status) return status;
     memset(marked, 0, 8 * sizeof *marked);
-    if (count < 0) return convti_onnx_refuse_node(r, "names no axes");
+    if (count < 1) return convti_onnx_refuse_node(r, "names no axes");
     for (int i = 0; i < count; i++) {
         const int64_t axis = axes[i] < 0 ? axes[i] + rank : axes[i];
-        if (axis < 1 || axis > 7)
+        if (axis < 1 || axis >= rank || axis > 7 || marked[axis])
             return convti_onnx_refuse_node(r, "has %lld among its axes", (long long)axes[i]);
         marked[axis] = true;
     }
@@ -150,11 +150,10 @@ static convt_status read_unsqueeze(convti_onnx_reader *r)
     convt_status status = convti_onnx_get_integers(r, "axes", 1, axes, &count);
     if (!status && r->rank < 0) status = convti_onnx_need(r, 2, 0);
     const int wanted = r->rank + count;
-    if (!status && (count < 0 || wanted > 4))
-        status = convti_onnx_refuse_node(r, "leads to more than 4 axes");
+    if (!status && wanted > 4) status = convti_onnx_refuse_node(r, "leads to more than 4 axes");
     if (!status) status = get_axes(r, wanted, marked);
     if (status) return status;
-    for (; rank < wanted; rank++) size[rank] = marked[rank] ? 1 : from < 4 ? r->size[from++] : 0;
+    for (; rank < wanted; rank++) size[rank] = marked[rank] ? 1 : r->size[from++];
     return reshape(r, size, rank);
 }
 
@@ -182,9 +181,10 @@ static convt_status read_transpose(convti_onnx_reader *r)
         r->turned = true;
     } else if (last && r->turned)
         r->turned = false;
-    else if (last && r->format == CHANNELS_FIRST)
+    else if (last && r->format != CHANNELS_LAST) {
+        r->format = CHANNELS_FIRST;
         r->to_be_flat = true;
-    else
+    } else
         return convti_onnx_refuse_node(r, "reorders axes as no Keras layer here does");
     permute(r, perm);
     return CONVT_OK;
@@ -198,8 +198,9 @@ static convt_status add_sides(convti_onnx_reader *r, const char *class_name, con
 {
     for (int i = 0; i < 2; i++) {
         const int64_t grown = strcmp(key, "padding") == 0 ? begin[i] + end[i] : -begin[i] - end[i];
-        if (r->size[2 + i] > 0) r->size[2 + i] += grown;
-        if (r->size[2 + i] < 0 || r->size[2 + i] > MOST_SIZE)
+        if (r->size[2 + i] == 0) continue;
+        r->size[2 + i] += grown;
+        if (r->size[2 + i] < 1 || r->size[2 + i] > MOST_SIZE)
             return convti_onnx_refuse_node(r, "leaves no size that can be");
     }
     return convti_onnx_add_layer(r, class_name,
@@ -243,6 +244,27 @@ static convt_status read_pad(convti_onnx_reader *r)
 }
 
 /* Slice as Cropping2D writes it: whole steps, some rows from either end. */
+static bool find_crops(int64_t given[4][8], const int counts[4], int64_t begin[2], int64_t end[2])
+{
+    const int count = counts[0];
+    if (count < 1 || counts[1] != count || (counts[2] >= 0 && counts[2] != count) ||
+        (counts[3] >= 0 && counts[3] != count))
+        return false;
+    for (int i = 0; i < count; i++) {
+        const int64_t axis = counts[2] < 0     ? i
+                             : given[2][i] < 0 ? given[2][i] + 4
+                                               : given[2][i],
+                      start = given[0][i], stop = given[1][i];
+        const bool to_the_end = stop >= INT32_MAX;
+        if (axis < 2 || axis > 3 || start < 0 || start > MOST_SIZE || (stop >= 0 && !to_the_end) ||
+            stop < -MOST_SIZE || (counts[3] >= 0 && given[3][i] != 1))
+            return false;
+        begin[axis - 2] = start;
+        end[axis - 2] = to_the_end ? 0 : -stop;
+    }
+    return true;
+}
+
 static convt_status read_slice(convti_onnx_reader *r)
 {
     static const char *const names[] = {"starts", "ends", "axes", "steps"};
@@ -252,19 +274,8 @@ static convt_status read_slice(convti_onnx_reader *r)
     for (int i = 0; i < 4 && !status; i++)
         status = convti_onnx_get_integers(r, names[i], 1 + i, given[i], &counts[i]);
     if (status) return status;
-    for (int i = 0; i < counts[0]; i++) {
-        const int64_t axis = counts[2] < 0     ? i
-                             : given[2][i] < 0 ? given[2][i] + 4
-                                               : given[2][i],
-                      start = given[0][i], stop = given[1][i];
-        const bool to_the_end = stop >= INT32_MAX;
-        if (counts[1] != counts[0] || (counts[2] >= 0 && counts[2] != counts[0]) || axis < 2 ||
-            axis > 3 || start < 0 || start > MOST_SIZE || (stop >= 0 && !to_the_end) ||
-            stop < -MOST_SIZE || (counts[3] >= 0 && given[3][i] != 1))
-            return convti_onnx_refuse_node(r, "cuts something else than rows from either end");
-        begin[axis - 2] = start;
-        end[axis - 2] = to_the_end ? 0 : -stop;
-    }
+    if (!find_crops(given, counts, begin, end))
+        return convti_onnx_refuse_node(r, "cuts something else than rows from either end");
     return add_sides(r, "Cropping2D", "cropping", begin, end);
 }
 

@@ -91,20 +91,13 @@ int convti_onnx_recipe_steps(const convti_onnx_recipe *recipe)
     return count;
 }
 
-convt_optional *convti_onnx_argument_of(convt_activation *activation, const char *name)
-{
-#define ACTIVATION_ARGUMENT(argument, range) \
-    if (strcmp(name, #argument) == 0) return &activation->argument;
-#include "convt/activations.def"
-    return NULL;
-}
-
 double convti_onnx_get_argument(const convt_activation *activation, const char *name)
 {
     struct convti_activation_params params;
+    double value = 0;
     convti_activation_defaults(activation, &params);
 #define ACTIVATION_ARGUMENT(argument, range) \
-    if (strcmp(name, #argument) == 0) return params.argument;
+    if (strcmp(name, #argument) == 0) value = params.argument;
 #include "convt/activations.def"
-    return 0;
+    return value;
 }

@@ -131,8 +131,6 @@ convt_status convti_onnx_write(const convti_package *package, const char *name, 
         return convti_fail(err, CONVT_INVALID_ARGUMENT, name,
                            "cannot be written: there are weights alone and no layers");
     convt_status status = convti_items_read(package->config, &w.items, err);
-    if (!status && w.items.count == 0)
-        status = convti_fail(err, CONVT_INVALID_ARGUMENT, name, "would have no layer");
     if (!status) {
         convti_message_reserve(&w.graph, expected);
         status = write_model(&w);

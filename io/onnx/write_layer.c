@@ -346,9 +346,5 @@ convt_status convti_onnx_write_layer(convti_onnx_writer *w)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (strcmp(rows[i].class_name, w->item->class_name) == 0) return rows[i].write(w);
     }
-    for (int i = 0; i < convti_activation_layer_count; i++) {
-        if (strcmp(convti_activation_layers[i].class_name, w->item->class_name) == 0)
-            return convti_onnx_write_activation(w, &w->item->arguments->cfg.activation, NULL);
-    }
-    return convti_onnx_refuse_layer(w, "has no ONNX form");
+    return convti_onnx_write_activation(w, &w->item->arguments->cfg.activation, NULL);
 }

@@ -36,14 +36,16 @@ static inline real clip(real x, real low, real high)
 static real constrained(convt_constraint_kind kind, const struct params *params, real w, real norm)
 {
     const struct params p = *params;
+    real y = w;
     switch ((int)kind) {
 #define CONSTRAINT(enumerator, number, class_name, name, value, ...) \
     case number:                                                     \
-        return value;
+        y = value;                                                   \
+        break;
 #include "convt/constraints.def"
 #undef CONSTRAINT
-    default: return w;
     }
+    return y;
 }
 
 static real *row_of(const struct group *group, int64_t n, int64_t h, int64_t w)

@@ -1,15 +1,19 @@
-"""Writes tests/data/fuzz: the seeds of every target, small files of numpy, safetensors, Keras and onnx.
+"""Writes tests/data/fuzz: the seeds of every target, small files of numpy, safetensors, Keras and onnx, and images
+of the standard library.
 
     build/keras-venv/bin/python tests/fuzz/seeds.py
 
 Made by running these libraries on small numbers; the files are part of this project and under its licence.
 """
 
+import gzip
 import io
 import json
 import os
 import pathlib
+import struct
 import zipfile
+import zlib
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 import keras  # noqa: E402
@@ -70,6 +74,65 @@ def write_npy():
     put("npy", "i2", array_bytes(np.arange(3, dtype=">i2"), (3, 0)))
     put("npy", "bool", array_bytes(np.array([True, False]), (1, 0)))
     put("npy", "scalar", array_bytes(np.float64(2.5), (1, 0)))
+
+
+def write_samples():
+    images = np.arange(48, dtype="u1").reshape(4, 3, 2, 2)
+    put("samples", "u1", array_bytes(images, (1, 0)))
+    put("samples", "f4", array_bytes(images[..., 0].astype("f4"), (1, 0)))
+    put("samples", "fortran", array_bytes(np.asfortranarray(images[..., 0].astype(">i2")), (2, 0)))
+    put("samples", "scalar", array_bytes(np.int8(-1), (1, 0)))
+
+
+def idx(array):
+    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+def write_idx():
+    gray, rgb = np.arange(24, dtype="u1").reshape(4, 3, 2), np.arange(36, dtype="u1").reshape(3, 2, 2, 3)
+    put("idx", "gray", idx(gray))
+    put("idx", "rgb", idx(rgb))
+    put("idx", "gzip", gzip.compress(idx(gray), mtime=0))
+    parts = idx(rgb)
+    put("idx", "members", gzip.compress(parts[:20], mtime=0) + gzip.compress(parts[20:], mtime=0))
+
+
+def chunk(kind, data=b""):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width, depth, color, rows, *more, interlaced=0):
+    """Rows with the number of their filter in front."""
+    header = struct.pack(">IIBBBBB", width, len(rows), depth, color, 0, 0, interlaced)
+    chunks = [chunk(b"IHDR", header), *more, chunk(b"IDAT", zlib.compress(b"".join(rows))), chunk(b"IEND")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def write_png():
+    put("png", "gray", png(3, 8, 0, [bytes([f, 1, 2, 3]) for f in range(5)]))
+    put("png", "bits", png(9, 1, 0, [b"\0\xaa\x80", b"\0\x55\0"]))
+    put("png", "rgb16", png(1, 16, 2, [b"\0\1\2\3\4\5\6", b"\2\1\1\1\1\1\1"]))
+    put("png", "rgba", png(2, 8, 6, [bytes(range(9))], chunk(b"tEXt", b"Title\0x")))
+    palette = [chunk(b"PLTE", bytes(range(12))), chunk(b"tRNS", b"\0\xff")]
+    put("png", "palette", png(4, 2, 3, [b"\0\x1b", b"\0\xe4"], *palette))
+    put("png", "interlaced", png(1, 8, 0, [b"\0\7"], interlaced=1))
+
+
+def write_sgd():
+    schedules = keras.optimizers.schedules
+    rates = {
+        "exponential": schedules.ExponentialDecay(0.1, 100, 0.9, staircase=True),
+        "inverse_time": schedules.InverseTimeDecay(0.1, 10.0, 0.5),
+        "piecewise": schedules.PiecewiseConstantDecay([10, 20], [1.0, 0.5, 0.25]),
+        "polynomial": schedules.PolynomialDecay(0.1, 50, power=2.0, cycle=True),
+        "cosine": schedules.CosineDecay(0.1, 50, alpha=0.1, warmup_target=0.2, warmup_steps=5),
+        "restarts": schedules.CosineDecayRestarts(0.1, 10, t_mul=1.5, m_mul=0.5),
+    }
+    for name, rate in rates.items():
+        optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=0.004)
+        put("sgd", name, json.dumps(keras.saving.serialize_keras_object(optimizer)).encode())
+    plain = keras.optimizers.SGD(global_clipnorm=2.5, use_ema=True, gradient_accumulation_steps=4, loss_scale_factor=8.0)
+    put("sgd", "plain", json.dumps(plain.get_config()).encode())
 
 
 def archive(members, compression, zip64):
@@ -141,6 +204,10 @@ def write_onnx():
 
 def main():
     write_npy()
+    write_samples()
+    write_idx()
+    write_png()
+    write_sgd()
     write_onnx()
     for name, model in models():
         config = json.dumps(keras.saving.serialize_keras_object(model))
@@ -152,6 +219,8 @@ def main():
             write_npz(config)
             write_safetensors(config)
     put("config", "one", json.dumps(conv().get_config()).encode())
+    layers = [keras.layers.Dense(4, name="d"), keras.layers.Reshape((2, 2, 1), name="r"), conv(strides=2)]
+    put("config", "list", json.dumps([keras.saving.serialize_keras_object(layer) for layer in layers]).encode())
 
 
 if __name__ == "__main__":
