@@ -338,6 +338,11 @@ static void weights_are_stored_real_numbers(void **state)
          "has a W that is none of FLOAT, DOUBLE, FLOAT16 and BFLOAT16"},
         {"string w 1 1 1 1; Conv x w > y", "has a W that has a type that is not read"},
         {"f32 w 1 0 1 1; Conv x w > y", "has a W that is empty"},
+        {"f32! w 1 1 1 1; Conv x w > y",
+         "has a W that has its numbers in another file, as external data"},
+        {"f32 w 1 1 1 1; Identity w > a; Identity a > b; Identity b > c; Identity c > d; "
+         "Identity d > e; Identity e > f; Identity f > g; Identity g > h; Conv x h > y",
+         "has a W that is not stored in the file"},
         {"f32 w 1 1 1 1; f32 b 2; Conv x w b > y", "has a B of 2 for 1 filters"},
         {"f32 w 1 1 1 1; Conv x w > y strides=1", "has 1 strides where a layer of two axes has 2"},
         {"f32 w 1 1 1 1; Conv x w > y strides:2", "has 0 strides where a layer of two axes has 2"},
