@@ -135,15 +135,16 @@ static void fit(const struct gather_plan *p, struct slabs *s, int64_t room)
     while (box(p, s) > room && s->columns > 1) s->columns = half(s->columns, 1);
 }
 
-static int64_t slab_count(const struct gather_plan *p, const struct slabs *s, int64_t n)
+/* Of a huge layer, which is only asked for its size, more than 64 bits hold. */
+static double slab_count(const struct gather_plan *p, const struct slabs *s, int64_t n)
 {
-    return ceil_div(n, s->images) * ceil_div(p->axis_h.target, s->rows) *
-           ceil_div(p->axis_w.target, s->columns);
+    return (double)ceil_div(n, s->images) * (double)ceil_div(p->axis_h.target, s->rows) *
+           (double)ceil_div(p->axis_w.target, s->columns);
 }
 
 static void cut_slabs(const struct gather_plan *p, struct slabs *s, int64_t n, int64_t wanted)
 {
-    if (slab_count(p, s, n) >= wanted) return;
+    if (slab_count(p, s, n) >= (double)wanted) return;
     s->images = greater(lesser(s->images, n / wanted), 1);
     int64_t cuts = ceil_div(wanted, greater(ceil_div(n, s->images), 1));
     s->rows = lesser(s->rows, cut_axis(&p->axis_h, cuts));
@@ -239,7 +240,8 @@ void convti_cut_slabs_for(struct gather_plan *p, int64_t n, size_t real_size)
 static void lay_desk(struct gather_plan *p, size_t real_size)
 {
     int64_t source = 0, target = 0; /* elements of a staged slab */
-    for (int streamed = 0; streamed < 2; streamed++) {
+    const bool staged = p->source_staged || p->target_staged;
+    for (int streamed = 0; staged && streamed < 2; streamed++) {
         const struct slabs s = plan_slabs(p, INT32_MAX, (int64_t)real_size, streamed > 0);
         const int64_t columns = s.groups > 1 ? p->panel : p->columns,
                       read = s.images * span(&p->axis_h, s.rows) * span(&p->axis_w, s.columns),
