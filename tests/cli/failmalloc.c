@@ -45,7 +45,8 @@ static int within_hdf5(void)
     const int depth = backtrace(caller, DEPTH);
     for (int i = 0; i < depth; i++) {
         Dl_info where;
-        if (dladdr(caller[i], &where) && where.dli_fname && strstr(where.dli_fname, "hdf5")) return 1;
+        if (dladdr(caller[i], &where) && where.dli_fname && strstr(where.dli_fname, "hdf5"))
+            return 1;
     }
     return 0;
 }
