@@ -167,7 +167,9 @@ static void split(int64_t rows, const real *from, int64_t from_stride, const str
                   last = p->units * p->cut1 / p->cuts * p->unit;
     for (; rows > 0; rows -= SPLIT_ROWS, to += SPLIT_ROWS * p->width) {
         const real *next = from + SPLIT_ROWS * from_stride;
-        struct coming coming = {next + first, from_stride, last - first, 0, SPLIT_ROWS};
+        const int64_t left = rows - SPLIT_ROWS;
+        struct coming coming = {next + first, from_stride, last - first, 0,
+                                left < SPLIT_ROWS ? left : SPLIT_ROWS};
         split_rows(p, rows < SPLIT_ROWS ? rows : SPLIT_ROWS, from, from_stride, &coming, to);
         from = next;
     }
