@@ -38,8 +38,6 @@ INLINE void store_tile(int rows, int vectors, int64_t columns, real *target, con
     }
 }
 
-enum { LINE = 64 / sizeof(real) }; /* of the cache */
-
 /* Where the target of a tile lies: its lines arrive while the sums are made. */
 INLINE void prefetch_target(int rows, int vectors, const real *target, const int64_t *to)
 {
@@ -86,7 +84,7 @@ INLINE void gemm_tile(int rows, int vectors, const struct gather_block *block, i
     for (const struct run *run = block->runs, *last = run + block->run_count; run < last; run++) {
         const real *panel = block->panel + run->b * (vectors * LANES);
         for (int64_t k = run->a, end = k + run->k; k < end; k++, panel += vectors * LANES) {
-            if (k % LINE == 0) prefetch_source(rows, row, k + ahead);
+            if (k % LINE_REALS == 0) prefetch_source(rows, row, k + ahead);
             vec w[KERNEL_MAX_VECTORS];
             UNROLL
             for (int v = 0; v < vectors; v++) w[v] = v_load(panel + v * LANES);

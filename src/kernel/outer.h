@@ -96,7 +96,7 @@ INLINE void outer(int groups, int rows, int vectors, const struct segment *segme
  * Rows that panels take at a time: a panel's lines follow one another, and the rows stay in L1 until all
  * panels have had their part. The next rows are fetched meanwhile, line by line in memory's order.
  */
-enum { SPLIT_ROWS = 16, LINE_REALS = 64 / sizeof(real) };
+enum { SPLIT_ROWS = 16 };
 
 struct coming {
     const real *row;

@@ -20,6 +20,7 @@
 #endif
 
 enum { LANES = CONVT_VECTOR_BYTES / (int)sizeof(real) };
+enum { LINE_REALS = 64 / sizeof(real) }; /* of the cache */
 
 typedef real vec __attribute__((vector_size(CONVT_VECTOR_BYTES)));
 typedef real_bits vec_bits

@@ -405,7 +405,7 @@ static struct errands plan_errands(const struct outer_call *call, const struct d
 }
 
 /* What the next tile fetches. */
-static void run_errand(const struct outer_call *call, struct errands *e, struct outer_tile *tile)
+static void next_errand(const struct outer_call *call, struct errands *e, struct outer_tile *tile)
 {
     if (!e->ahead.x) return;
     const int64_t before = e->dz.tiles * e->tile / e->tiles;
@@ -539,7 +539,7 @@ static void run_packed(const struct outer_call *call, const struct desk *desk, s
         const struct strip s = find_strip(p, g, i);
         aim_packed(call, desk, count, see_strip(call, k, desk->x, i - t.strip0, &s), &errands);
         for (int64_t cut = cut0; cut < cut1; cut++) {
-            run_errand(call, &errands, &tile);
+            next_errand(call, &errands, &tile);
             tile.v = (cut - cut0) * p->dz_panel;
             run_tile(call, desk->segments, count, w, p->window * cut / cuts,
                      p->window * (cut + 1) / cuts, s, tile, sums);
