@@ -224,7 +224,7 @@ static void sizes_that_were_open_are_saved(void **state)
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         convt_spec spec = parse(models[i]);
         convt_error err = {CONVT_OK, "", ""};
-        char *json, *at;
+        char *json = NULL, *at;
         int said = 0;
         if (convt_spec_set_input(&spec, (convt_shape){3, 4, 5}, &err) ||
             convt_spec_json(&spec, &json, &err))
