@@ -59,7 +59,7 @@ enum { ROWS = sizeof rows / sizeof *rows };
 static const struct row large_rows[] = {
     {36, 24, 24, 200, 20, 1, 2, 1, 1, 1, CONVT_SAME},
     {2, 90, 90, 200, 20, 2, 2, 2, 2, 1, CONVT_SAME},
-    {3, 60, 60, 400, 5, 1, 2, 1, 1, 1, CONVT_VALID},
+    {3, 60, 60, 400, 5, 1, 4, 1, 1, 1, CONVT_VALID},
 };
 enum { LARGE_ROWS = sizeof large_rows / sizeof *large_rows };
 
