@@ -147,7 +147,7 @@ static void explain_outer(struct page *page, const struct convt_layer *l)
             "tap x %lld vectors, dz %s",
             (long long)p->rows, (long long)p->vectors,
             p->dz_cuts > 0 ? "packed for every tap" : "read in place");
-    say(page, "; chunks of %lld row%s of x, %s; %lld part%s x %lld task%s\n",
+    say(page, "; chunks of up to %lld row%s of x, %s; %lld part%s x %lld task%s\n",
         (long long)p->chunk_rows, plural(p->chunk_rows),
         p->in_place ? "read in place" : "packed once for all tiles", (long long)parts,
         plural(parts), (long long)tasks, plural(tasks));

@@ -26,9 +26,9 @@ enum {
     SUMS_BYTES = 512 << 10,      /* dw of a task: stays in L2 */
     LEAST_SHARING = 4,           /* tiles that pay for packing x */
     DZ_BYTES = 160 << 10,        /* packed dz of a chunk: stays in L2 beside x */
-    LEAST_VECTORS = 12,          /* of a task's channels that pay for packing dz */
-    SHORT_ROW = 12,              /* pixels of a row that it pays to join with others */
-    SHORT_VECTORS = 6,           /* the vectors that such rows take */
+    LEAST_VECTORS = 6,           /* of a task's channels that pay for packing dz, where rows are */
+    ENOUGH_VECTORS = 12,         /* short and join with others, and where they are long */
+    PIXELS_A_VECTOR = 2,         /* of a row, in between */
     SHARING_ROWS = 256,          /* of dw, in a task: what a visit of x is worth */
     MOST_TASKS = 32,             /* of all parts, swapped; more balance no better */
     WANTED_TASKS = 16,           /* of all parts: enough for 16 threads */
@@ -230,7 +230,7 @@ static void plan_tasks(struct outer_plan *p, const struct geometry *g, size_t re
  */
 static void plan_dz(struct outer_plan *p, const struct geometry *g, size_t real_size)
 {
-    const int64_t least = g->w.in < SHORT_ROW ? SHORT_VECTORS : LEAST_VECTORS;
+    const int64_t least = clamp(g->w.in / PIXELS_A_VECTOR, LEAST_VECTORS, ENOUGH_VECTORS);
     if (p->swapped || p->together > 1 || p->window < p->rows ||
         p->channel_vectors < least * p->blocks)
         return;

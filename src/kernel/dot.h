@@ -36,13 +36,6 @@ INLINE vec_bits rest_of(int64_t k)
     return lane >= first;
 }
 
-/* One addition a row, in place of an address for each that would be worked out for every run. */
-INLINE const real *held_pointer(const real *p)
-{
-    __asm__("" : "+r"(p));
-    return p;
-}
-
 /* A vector of k of every row, column and tap. The operands of the lesser number stay in registers,
  * those of the other are used as they come. */
 INLINE void dot_step(int rows, int columns, int taps, enum dot_piece piece, const real *const a[],

@@ -42,8 +42,9 @@ INLINE void store_tile(int rows, int vectors, int64_t columns, real *target, con
 INLINE void prefetch_target(int rows, int vectors, const real *target, const int64_t *to)
 {
     UNROLL
-    for (int r = 0; r < rows; r++) UNROLL
-    for (int v = 0; v < vectors; v++) __builtin_prefetch(target + to[r] + v * LANES, 1);
+    for (int r = 0; r < rows; r++) prefetch_lines(target + to[r], vectors * LANES);
+    if (begins_within_line(target + to[0])) UNROLL
+    for (int r = 0; r < rows; r++) __builtin_prefetch(target + to[r] + vectors * LANES - 1, 1);
 }
 
 /* The source of the next tile lies at an even distance; where it does not, a prefetch is lost. */
@@ -51,6 +52,23 @@ INLINE void prefetch_source(int rows, const real *const *row, int64_t at)
 {
     UNROLL
     for (int r = 0; r < rows; r++) __builtin_prefetch(row[r] + at);
+}
+
+/* Steps of k between which nothing is counted. Of four, gcc keeps a sum in memory. */
+enum { GEMM_STEPS = 2 };
+
+INLINE void gemm_step(int rows, int vectors, const real *const *row, int64_t k, const real *panel,
+                      vec sum[GEMM_MAX_ROWS][KERNEL_MAX_VECTORS])
+{
+    vec w[KERNEL_MAX_VECTORS];
+    UNROLL
+    for (int v = 0; v < vectors; v++) w[v] = v_load(panel + v * LANES);
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        const vec x = v_splat(row[r][k]);
+        UNROLL
+        for (int v = 0; v < vectors; v++) sum[r][v] += x * w[v];
+    }
 }
 
 INLINE void gemm_tile(int rows, int vectors, const struct gather_block *block, int64_t first)
@@ -83,18 +101,15 @@ INLINE void gemm_tile(int rows, int vectors, const struct gather_block *block, i
     for (int r = 0; r < rows; r++) row[r] = block->source + from[r];
     for (const struct run *run = block->runs, *last = run + block->run_count; run < last; run++) {
         const real *panel = block->panel + run->b * (vectors * LANES);
-        for (int64_t k = run->a, end = k + run->k; k < end; k++, panel += vectors * LANES) {
-            if (k % LINE_REALS == 0) prefetch_source(rows, row, k + ahead);
-            vec w[KERNEL_MAX_VECTORS];
-            UNROLL
-            for (int v = 0; v < vectors; v++) w[v] = v_load(panel + v * LANES);
-            UNROLL
-            for (int r = 0; r < rows; r++) {
-                vec x = v_splat(row[r][k]);
-                UNROLL
-                for (int v = 0; v < vectors; v++) sum[r][v] += x * w[v];
-            }
+        int64_t k = run->a;
+        const int64_t end = k + run->k;
+        while (k + LINE_REALS <= end) { /* a line of each row */
+            prefetch_source(rows, row, k + ahead);
+            for (const int64_t stop = k + LINE_REALS; k < stop; k += GEMM_STEPS)
+                for (int s = 0; s < GEMM_STEPS; s++, panel += vectors * LANES)
+                    gemm_step(rows, vectors, row, k + s, panel, sum);
         }
+        for (; k < end; k++, panel += vectors * LANES) gemm_step(rows, vectors, row, k, panel, sum);
     }
 
     if (block->z) store_tile(rows, vectors, block->columns, block->z, to, sum);

@@ -12,7 +12,10 @@
 #include "kernel.h"
 #include "vector.h"
 
-enum { NEAR = 8 }; /* pixels ahead that rows are fetched from L2: they lie strides apart */
+enum {
+    NEAR = 8,  /* pixels ahead that rows are fetched from L2: they lie strides apart */
+    PAIRED = 8 /* pixels that are worth a loop over two at a time */
+};
 
 /* Rows whose last vector is not whole. It is stored as the last LANES elements of its row, which
  * may overlap the vector before; read before that one is written, an element is added once. */
@@ -55,6 +58,30 @@ INLINE void store_group(int rows, int vectors, vec sum[][KERNEL_MAX_VECTORS], re
     for (int j = 0; j < vectors; j++) v_store(out + r * stride + j * LANES, sum[r][j]);
 }
 
+INLINE void prefetch_group(int rows, int vectors, const real *out, int64_t stride)
+{
+    UNROLL
+    for (int r = 0; r < rows; r++) prefetch_lines(out + r * stride, vectors * LANES);
+    if (begins_within_line(out) || stride % LINE_REALS != 0) UNROLL
+    for (int r = 0; r < rows; r++) __builtin_prefetch(out + r * stride + vectors * LANES - 1, 1);
+}
+
+/* A pixel. */
+INLINE void outer_step(int groups, int rows, int vectors, int64_t pitch, const real *u,
+                       const real *v, vec sum[][OUTER_MAX_ROWS][KERNEL_MAX_VECTORS])
+{
+    vec x[KERNEL_MAX_VECTORS];
+    UNROLL
+    for (int j = 0; j < vectors; j++) x[j] = v_held(v_load(u + j * LANES));
+    UNROLL
+    for (int g = 0; g < groups; g++) UNROLL
+    for (int r = 0; r < rows; r++) {
+        const vec d = v_splat(v[g * pitch + r]);
+        UNROLL
+        for (int j = 0; j < vectors; j++) sum[g][r][j] += d * x[j];
+    }
+}
+
 INLINE void outer(int groups, int rows, int vectors, const struct segment *segments, int64_t count,
                   const struct outer_tile *t)
 {
@@ -62,29 +89,35 @@ INLINE void outer(int groups, int rows, int vectors, const struct segment *segme
     UNROLL
     for (int g = 0; g < groups; g++) UNROLL
     for (int r = 0; r < rows; r++) UNROLL
-    for (int j = 0; j < vectors; j++) {
-        sum[g][r][j] = v_splat(0);
-        __builtin_prefetch(t->out + g * t->group_stride + r * t->stride + j * LANES, 1);
-    }
+    for (int j = 0; j < vectors; j++) sum[g][r][j] = v_splat(0);
+    UNROLL
+    for (int g = 0; g < groups; g++)
+        prefetch_group(rows, vectors, t->out + g * t->group_stride, t->stride);
 
     const int64_t pitch = t->pitch;
     for (const struct segment *s = segments; s < segments + count; s++) {
         const real *u = s->u + t->u, *v = s->v + t->v;
         const char *far = (const char *)s->far[t->fetch].from + t->fetch_at * (int64_t)sizeof(real);
         const int64_t us = s->us, vs = s->vs, step = s->far[t->fetch].step * (int64_t)sizeof(real);
-        for (int64_t i = s->count; i > 0; i--, u += us, v += vs, far += step) {
-            vec x[KERNEL_MAX_VECTORS];
-            UNROLL
-            for (int j = 0; j < vectors; j++) x[j] = v_held(v_load(u + j * LANES));
+        int64_t left = s->count;
+        /* Both packed, as kernel rows that share x never are: nothing to fetch near by, and few lines far
+         * away. Two pixels at a time, where a register is left for that, and pixels are not few. */
+        if (groups == 1 && rows * vectors + vectors + 1 < CONVT_VECTOR_REGISTERS &&
+            left >= PAIRED && us == vectors * LANES && vs <= OUTER_MAX_ROWS) {
+            for (int64_t pairs = left / 2; pairs > 0; pairs--, far += 2 * step) {
+                outer_step(groups, rows, vectors, pitch, u, v, sum);
+                v = held_pointer(v + vs);
+                __builtin_prefetch(far, 0, 2);
+                outer_step(groups, rows, vectors, pitch, u + vectors * LANES, v, sum);
+                v = held_pointer(v + vs);
+                u = held_pointer(u + 2 * vectors * LANES);
+            }
+            left %= 2;
+        }
+        for (; left > 0; left--, u += us, v += vs, far += step) {
             __builtin_prefetch(far, 0, 2);
             __builtin_prefetch(v + NEAR * vs);
-            UNROLL
-            for (int g = 0; g < groups; g++) UNROLL
-            for (int r = 0; r < rows; r++) {
-                vec d = v_splat(v[g * pitch + r]);
-                UNROLL
-                for (int j = 0; j < vectors; j++) sum[g][r][j] += d * x[j];
-            }
+            outer_step(groups, rows, vectors, pitch, u, v, sum);
         }
     }
     UNROLL

@@ -5,6 +5,8 @@
 #ifndef CONVT_VECTOR_H
 #define CONVT_VECTOR_H
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "../real.h"
@@ -54,6 +56,25 @@ INLINE vec v_held(vec a)
     __asm__("" : "+w"(a));
 #endif
     return a;
+}
+
+/* Lines of the cache that will be written; one more, the last element's, where they begin within one. */
+INLINE void prefetch_lines(const real *p, int count)
+{
+    UNROLL
+    for (int at = 0; at < count; at += LINE_REALS) __builtin_prefetch(p + at, 1);
+}
+
+INLINE bool begins_within_line(const real *p)
+{
+    return (uintptr_t)p % (LINE_REALS * sizeof(real)) != 0;
+}
+
+/* One addition, in place of an address for every offset that would be worked out beforehand. */
+INLINE const real *held_pointer(const real *p)
+{
+    __asm__("" : "+r"(p));
+    return p;
 }
 
 /* Lane l is lane index[l] of a and b laid end to end; index holds constants once loops are

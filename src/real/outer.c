@@ -96,7 +96,7 @@ static struct strip find_strip(const struct outer_plan *p, const struct geometry
     return (struct strip){v0 * p->lanes, lesser(v1 * p->lanes, g->channels), v1 - v0};
 }
 
-/* Pixels: rows [row0, row1) of x, counted over all images, columns [j0, j1) of each. */
+/* Pixels: rows [row0, row1) of x, counted over all images, in even shares; columns [j0, j1) of each. */
 struct chunk {
     int64_t row0, row1, j0, j1;
     /* columns [j0, a) and [b, j1) meet copies of dz, [a, b) dz itself */
@@ -109,8 +109,10 @@ static struct chunk find_chunk(const struct outer_call *call, int64_t index)
 {
     const struct geometry *g = call->geometry;
     const struct outer_plan *p = call->plan;
-    struct chunk k = {.row0 = index / p->row_cuts * p->chunk_rows};
-    k.row1 = lesser(k.row0 + p->chunk_rows, call->n * g->h.in);
+    const int64_t rows = call->n * g->h.in, shares = ceil_div(rows, p->chunk_rows),
+                  share = index / p->row_cuts, larger = rows % shares;
+    struct chunk k = {.row0 = rows / shares * share + lesser(share, larger)};
+    k.row1 = k.row0 + rows / shares + (share < larger);
     k.j0 = g->w.in * (index % p->row_cuts) / p->row_cuts;
     k.j1 = g->w.in * (index % p->row_cuts + 1) / p->row_cuts;
     k.a = lesser(greater(p->left, k.j0), k.j1);
