@@ -26,9 +26,9 @@ enum {
     SUMS_BYTES = 512 << 10,      /* dw of a task: stays in L2 */
     LEAST_SHARING = 4,           /* tiles that pay for packing x */
     DZ_BYTES = 160 << 10,        /* packed dz of a chunk: stays in L2 beside x */
-    LEAST_VECTORS = 6,           /* of a task's channels that pay for packing dz, where rows are */
-    ENOUGH_VECTORS = 12,         /* short and join with others, and where they are long */
-    PIXELS_A_VECTOR = 2,         /* of a row, in between */
+    LEAST_VECTORS = 6,           /* of a task's channels that pay for packing dz: short rows join */
+    ENOUGH_VECTORS = 12,         /* the same, whatever a row's length */
+    PIXELS_A_VECTOR = 2,         /* of a row, for every vector that has to pay in between */
     SHARING_ROWS = 256,          /* of dw, in a task: what a visit of x is worth */
     MOST_TASKS = 32,             /* of all parts, swapped; more balance no better */
     WANTED_TASKS = 16,           /* of all parts: enough for 16 threads */

@@ -58,7 +58,7 @@ INLINE vec v_held(vec a)
     return a;
 }
 
-/* Lines of the cache that will be written; one more, the last element's, where they begin within one. */
+/* Fetches for writing. Elements that begin within a line end in one more, which is not among these. */
 INLINE void prefetch_lines(const real *p, int count)
 {
     UNROLL
