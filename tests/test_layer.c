@@ -533,11 +533,16 @@ static void check_reshapes(convt_kernel_order order, bool fixed)
                         .seed = 4};
     cfg.allocator = failalloc_allocator(&accounts);
     assert_int_equal(convt_layer_create(&layer, &cfg, NULL), CONVT_OK);
+    const size_t room = convt_layer_bytes(layer);
+    convt_config small = cfg;
+    small.input.h = 2, small.input.w = 3, small.max_batch = 1;
+    /* another formulation may want more scratch for less */
+    const int64_t calls = convt_layer_memory(&small, NULL) > room ? 2 : 1;
     check_shape(layer, &cfg, 1, 2, 3);
     check_shape(layer, &cfg, 3, 6, 7);
-    assert_int_equal(accounts.calls, 1); /* within the room there is */
+    assert_int_equal(accounts.calls, calls); /* within the room there is */
     check_shape(layer, &cfg, 8, 20, 30);
-    assert_int_equal(accounts.calls, 2);
+    assert_int_equal(accounts.calls, calls + 1);
     check_shape(layer, &cfg, 9, 40, 30);
     assert_int_equal(accounts.live, 2); /* home, and the latest room */
     check_shape(layer, &cfg, 1, 1, 1);
@@ -630,7 +635,10 @@ static void a_reshape_that_fails_changes_nothing(void **state)
     (void)state;
     failalloc accounts = {.fail_at = 2};
     convt_layer *layer;
-    convt_config cfg = {.input = {3, 3, 4}, .filters = 5, .kernel_size = {2, 2}};
+    convt_config cfg = {.input = {3, 3, 4},
+                        .filters = 5,
+                        .kernel_size = {2, 2},
+                        .activation = {CONVT_SIGMOID}}; /* dz grows with the shape */
     cfg.allocator = failalloc_allocator(&accounts);
     assert_int_equal(convt_layer_create(&layer, &cfg, NULL), CONVT_OK);
     assert_refused(convt_layer_reshape(layer, 100, 90, 90), convt_layer_error(layer),
