@@ -6,7 +6,7 @@
  * What is left is to transpose PIECE x PIECE elements within each piece: log2(PIECE) rounds of
  * interleaving, which every ISA has as one instruction. So vector j becomes column j of all rows.
  *
- * Where the matrix is large enough a block is HALF columns wide, and two halves are read and blended
+ * Where the matrix is large enough a block is HALF columns wide, and two halves are read
  * for what takes four pieces and three shuffles otherwise; pieces of two rows are paired last.
  *
  * Ragged edges are no case: the last block moves back until it is whole, and writes some elements
@@ -121,17 +121,6 @@ static void transpose_blocks(int64_t rows, int64_t columns, const real *from, in
 }
 
 #if CONVT_VECTOR_BYTES > 16
-/* Half a vector of row i and half of row i + HALF, without a shuffle: both are read whole, the second
- * one half a vector early, and meet by a blend. What is read beside the block lies in rows of the
- * matrix, because i + HALF is not its first row and i not its last. */
-INLINE vec join_halves(const real *low, const real *high)
-{
-    vec_bits index;
-    UNROLL
-    for (int l = 0; l < LANES; l++) index[l] = l < HALF ? l : LANES + l;
-    return v_shuffle(v_load(low), v_load(high - HALF), index);
-}
-
 /* a0 b0 a2 b2 of the pieces of a and b, or a1 b1 a3 b3. */
 INLINE vec pair_pieces(vec a, vec b, int odd)
 {
@@ -144,13 +133,14 @@ INLINE vec pair_pieces(vec a, vec b, int odd)
     return v_shuffle(a, b, index);
 }
 
-/* LANES rows by HALF columns. */
+/* LANES rows by HALF columns. v_join_halves may read beside the block, but in rows of the matrix, because
+ * i + HALF is not its first row and i not its last. */
 INLINE void transpose_halves(const real *from, int64_t from_stride, real *to, int64_t to_stride)
 {
     vec v[HALF];
     UNROLL
     for (int i = 0; i < HALF; i++)
-        v[i] = join_halves(from + i * from_stride, from + (i + HALF) * from_stride);
+        v[i] = v_join_halves(from + i * from_stride, from + (i + HALF) * from_stride);
     UNROLL
     for (int i = 0; i < HALF; i += PIECE) turn_pieces(v + i);
     UNROLL

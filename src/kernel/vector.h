@@ -11,6 +11,10 @@
 
 #include "../real.h"
 
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
 #define INLINE static inline __attribute__((always_inline))
 
 /* In front of a loop whose bounds are constants once its function is inlined: a register tile must
@@ -91,6 +95,42 @@ INLINE vec v_shuffle(vec a, vec b, vec_bits index)
 #endif
 }
 
+/*
+ * Moves of less than a vector, where the instruction set has them, or made of what all have.
+ *
+ *     v_load_part, v_store_part   the first count < LANES elements, zeros behind; nothing behind is touched
+ *     v_join_halves               half a vector from low and half from high; half a vector behind low and
+ *                                 before high may be read, too
+ */
+#if defined(__AVX512F__) && CONVT_VECTOR_BYTES == 64
+
+/* Elements of 4 or 8 bytes, whose bits a masked move keeps. */
+INLINE vec v_load_part(const real *p, int64_t count)
+{
+    const __mmask16 part = (__mmask16)((1u << count) - 1);
+    return sizeof(real) == 4 ? (vec)_mm512_maskz_loadu_epi32(part, p)
+                             : (vec)_mm512_maskz_loadu_epi64((__mmask8)part, p);
+}
+
+INLINE void v_store_part(real *p, vec v, int64_t count)
+{
+    const __mmask16 part = (__mmask16)((1u << count) - 1);
+    if (sizeof(real) == 4)
+        _mm512_mask_storeu_epi32(p, part, (__m512i)v);
+    else
+        _mm512_mask_storeu_epi64(p, (__mmask8)part, (__m512i)v);
+}
+
+/* One insertion as the second half is loaded. */
+INLINE vec v_join_halves(const real *low, const real *high)
+{
+    const __m256i first = _mm256_loadu_si256((const void *)low),
+                  second = _mm256_loadu_si256((const void *)high);
+    return (vec)_mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1);
+}
+
+#else
+
 /* count < LANES elements, by moves of constant size. */
 INLINE void move_part(real *to, const real *from, int64_t count)
 {
@@ -103,7 +143,6 @@ INLINE void move_part(real *to, const real *from, int64_t count)
         }
 }
 
-/* The first count < LANES elements, zeros behind; never reads past p[count - 1]. */
 static inline vec v_load_part(const real *p, int64_t count)
 {
     real lanes[LANES] __attribute__((aligned(CONVT_VECTOR_BYTES))) = {0};
@@ -117,6 +156,17 @@ static inline void v_store_part(real *p, vec v, int64_t count)
     *(vec *)lanes = v;
     move_part(p, lanes, count);
 }
+
+/* A blend of two whole vectors, the second read half a vector early. */
+INLINE vec v_join_halves(const real *low, const real *high)
+{
+    vec_bits index;
+    UNROLL
+    for (int l = 0; l < LANES; l++) index[l] = l < LANES / 2 ? l : LANES + l;
+    return v_shuffle(v_load(low), v_load(high - LANES / 2), index);
+}
+
+#endif
 
 /* What is left of an array: a whole vector, or the part that there is. */
 INLINE vec load_up_to(const real *p, int64_t count)
