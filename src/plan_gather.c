@@ -15,6 +15,7 @@ enum {
     SLAB_PIXELS = 24,           /* of the target: a slab of fewer is not cut off */
     CHUNK = 512,                /* pixels whose offsets are listed at once */
     LEAST_ITEMS = 16,           /* work items, where the work is worth it: enough for 16 threads */
+    NEAR_WEIGHTS = 32 << 10,    /* bytes of a dot panel that meet a pixel: stay in L1 */
     ITEM_FLOPS = 4 << 20        /* smaller items lose more in partial tiles than threads gain */
 };
 
@@ -37,24 +38,34 @@ bool convti_shares_loads(const struct gather_plan *p, const struct tap_class *w)
  * loads, most where pixels do not share them or where they lie across cache lines; and every sum of a dot
  * tile is reduced, and stored by itself.
  */
-static double wide_cost(const struct gather_plan *p)
+static double wide_cost(const struct gather_plan *p, const struct tile_sizes *tiles)
 {
     const int64_t vectors = ceil_div(p->columns, p->lanes);
-    const double rate = vectors == 1 ? 2 : vectors == 2 ? 1.2 : 1.05;
-    return rate * (double)vectors * p->met_h * p->met_w * (double)p->k;
+    return tiles->gemm_rate[lesser(vectors, KERNEL_MAX_VECTORS)] * (double)vectors * p->met_h *
+           p->met_w * (double)p->k;
 }
 
-static double dot_cost(const struct gather_plan *p, const struct tile_sizes *tiles)
+static double dot_rate(const struct dot_rates *rates, int64_t columns, bool shared, bool whole)
+{
+    if (columns > 2) return whole ? rates->many_whole : rates->many;
+    if (shared) return whole ? rates->shared_whole : rates->shared;
+    return columns == 1 ? rates->one : rates->two;
+}
+
+/* Weights of a panel that do not stay in L1 come to every tile anew. */
+static double dot_cost(const struct gather_plan *p, const struct tile_sizes *tiles, int64_t size)
 {
     const int64_t panels = ceil_div(p->columns, tiles->dot_columns),
                   columns = ceil_div(p->columns, panels);
     const double length = p->met_w * (double)p->k;
     const bool shared = tiles->dot_taps[columns] > 1 && p->met_w > 1 && fills_vectors(p);
+    const bool far = p->met_h * length * (double)(columns * size) > NEAR_WEIGHTS;
     const double vectors = shared ? p->met_w * (double)ceil_div(p->k, p->lanes)
                                   : length / (double)p->lanes + 0.5;
-    const double aligned = p->k % p->lanes == 0 ? 1.4 : 2, alone = columns == 1 ? 2 : 1.5;
-    const double rate = columns > 2 ? 1.1 : shared ? aligned : alone;
-    const double moved = length < (double)p->lanes ? 8 + 2 * (double)columns : 0; /* element-wise */
+    const double rate = dot_rate(&tiles->dot_rates, columns, shared, p->k % p->lanes == 0) +
+                        (far ? tiles->dot_rates.far / tiles->dot_rows[columns] : 0);
+    const bool pieces = p->axis_w.taps * p->k < p->lanes;
+    const double moved = pieces ? 8 + 2 * (double)columns : 0;
     const double pixel = columns > 2 ? 20 : 12,
                  sum = columns > 2 ? 5 : 10; /* of a panel, reduced */
     return p->met_h * (rate * (double)p->columns * vectors + (double)panels * moved) +
@@ -81,8 +92,8 @@ static void cut_panels(struct gather_plan *p, const struct tile_sizes *tiles, in
     p->depth = cut_depth(p, size);
     p->lanes = tiles->lanes;
     p->met = greater((int64_t)(p->met_h * p->met_w), 1);
-    p->dot = p->depth == p->k && dot_cost(p, tiles) < wide_cost(p);
-    p->cost = p->dot ? dot_cost(p, tiles) : wide_cost(p);
+    p->dot = p->depth == p->k && dot_cost(p, tiles, size) < wide_cost(p, tiles);
+    p->cost = p->dot ? dot_cost(p, tiles, size) : wide_cost(p, tiles);
     if (p->dot) {
         p->panels = ceil_div(p->columns, tiles->dot_columns);
         p->panel = ceil_div(p->columns, p->panels);

@@ -131,6 +131,19 @@ OUTER_TILES(OUTER)
 static outer_kernel *const outer_tiles[OUTER_MAX_GROUPS + 1][KERNEL_MAX_VECTORS + 1]
                                       [OUTER_MAX_ROWS + 1] = {OUTER_TILES(OUTER_ENTRY)};
 
+/* A vector of 64 bytes lies across two lines wherever it does not fill one. */
+#if CONVT_VECTOR_BYTES == 64
+#define DOT_RATES                     \
+    {                                 \
+        6, 2.2, 2.8, 2.4, 1.5, 1.1, 4 \
+    }
+#else
+#define DOT_RATES                   \
+    {                               \
+        2, 1.5, 2, 1.4, 1.1, 1.1, 0 \
+    }
+#endif
+
 #define TABLE_NAME(isa) CONVT_JOIN(CONVT_JOIN(convt_kernels_, isa), REAL_SUFFIX)
 
 extern const struct kernels TABLE_NAME(CONVT_ISA_NAME);
@@ -139,6 +152,8 @@ const struct kernels TABLE_NAME(CONVT_ISA_NAME) = {
               .vectors = WIDE ? 4 : 2,
               .load_cost = sizeof(vec) == 64 ? 2 : 1,
               .gemm_rows = {0, 12, WIDE ? 12 : 6, 8, 6},
+              .gemm_rate = {0, sizeof(vec) == 64 ? 1.5 : 2, 1.2, 1.05, 1.05},
+              .dot_rates = DOT_RATES,
               .dot_columns = sizeof dot_tiles / sizeof *dot_tiles - 1,
               .dot_rows = {0, DOT_COLUMNS(DOT_ROWS)},
               .dot_taps = {0, DOT_TAPS_1, DOT_TAPS_2, 1, 1, 1, 1, 1, 1},

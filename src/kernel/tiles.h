@@ -21,15 +21,27 @@ enum {
     OUTER_MAX_GROUPS = 3
 };
 
+/* Half cycles that a multiply-add of dot tiles takes, measured. Whole: k fills vectors, so that none of
+ * the source lies across lines of the cache where none of it did before. */
+struct dot_rates {
+    double one, two;             /* columns, nothing shared */
+    double shared, shared_whole; /* one or two columns whose taps share loads */
+    double many, many_whole;     /* columns */
+    double far;                  /* more, for a vector of weights that L1 does not hold */
+};
+
 struct tile_sizes {
     int lanes;                             /* reals in a vector */
     int vectors;                           /* of the widest gemm tile */
     int load_cost;                         /* half cycles of a load of a vector, as they come */
     int gemm_rows[KERNEL_MAX_VECTORS + 1]; /* [vectors]: rows of a full gemm tile */
-    int dot_columns;                       /* of the widest dot tile */
-    int dot_rows[DOT_MAX_COLUMNS + 1];     /* [columns]: rows of a full dot tile */
-    int dot_taps[DOT_MAX_COLUMNS + 1];     /* [columns]: taps that share its loads */
-    int line_rows[LINE_MAX_VECTORS + 1];   /* [vectors]: rows of a full line tile */
+    /* [vectors of all columns, or the most]: half cycles of a multiply-add, measured */
+    double gemm_rate[KERNEL_MAX_VECTORS + 1];
+    struct dot_rates dot_rates;
+    int dot_columns;                     /* of the widest dot tile */
+    int dot_rows[DOT_MAX_COLUMNS + 1];   /* [columns]: rows of a full dot tile */
+    int dot_taps[DOT_MAX_COLUMNS + 1];   /* [columns]: taps that share its loads */
+    int line_rows[LINE_MAX_VECTORS + 1]; /* [vectors]: rows of a full line tile */
     /* [groups][vectors]: rows a group of a full outer tile, 0 where there is none */
     int outer_rows[OUTER_MAX_GROUPS + 1][KERNEL_MAX_VECTORS + 1];
 };
