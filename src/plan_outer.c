@@ -25,17 +25,20 @@ enum {
     LEAST_PIECE = 4,             /* pixels of a row whose copies need even more */
     SUMS_BYTES = 512 << 10,      /* dw of a task: stays in L2 */
     LEAST_SHARING = 4,           /* tiles that pay for packing x */
-    DZ_BYTES = 160 << 10,        /* packed dz of a chunk: stays in L2 beside x */
-    LEAST_VECTORS = 6,           /* of a task's channels that pay for packing dz: short rows join */
-    ENOUGH_VECTORS = 12,         /* the same, whatever a row's length */
-    PIXELS_A_VECTOR = 2,         /* of a row, for every vector that has to pay in between */
-    SHARING_ROWS = 256,          /* of dw, in a task: what a visit of x is worth */
-    MOST_TASKS = 32,             /* of all parts, swapped; more balance no better */
-    WANTED_TASKS = 16,           /* of all parts: enough for 16 threads */
-    LEAST_TASKS = 8,             /* the same, where every further one reads more */
-    LEAST_SIDE = 48,             /* rows or channels of a task: what packing is worth */
-    MOST_PARTS = 16,             /* sums of dw side by side, where one has too few tasks */
-    PART_BYTES = 1 << 20         /* partial sums of dw, all parts together */
+    WAY_BYTES = 4 << 10,         /* of L1: a line lies at its address modulo this */
+    WAYS = 8,                    /* lines that may share such a place */
+    LINE_BYTES = 64,
+    DZ_BYTES = 160 << 10, /* packed dz of a chunk: stays in L2 beside x */
+    LEAST_VECTORS = 6,    /* of a task's channels that pay for packing dz: short rows join */
+    ENOUGH_VECTORS = 12,  /* the same, whatever a row's length */
+    PIXELS_A_VECTOR = 2,  /* of a row, for every vector that has to pay in between */
+    SHARING_ROWS = 256,   /* of dw, in a task: what a visit of x is worth */
+    MOST_TASKS = 32,      /* of all parts, swapped; more balance no better */
+    WANTED_TASKS = 16,    /* of all parts: enough for 16 threads */
+    LEAST_TASKS = 8,      /* the same, where every further one reads more */
+    LEAST_SIDE = 48,      /* rows or channels of a task: what packing is worth */
+    MOST_PARTS = 16,      /* sums of dw side by side, where one has too few tasks */
+    PART_BYTES = 1 << 20  /* partial sums of dw, all parts together */
 };
 
 /* Of sums that are transposed in the end, and of dz that nothing fetches ahead; half cycles of a
@@ -133,13 +136,40 @@ static double fill_in(struct outer_plan *p, const struct geometry *g,
     return p->swapped ? SWAP_COST * cost + weights * 8 : cost;
 }
 
+/* Whether pieces of `width` bytes, `stride` bytes apart, push each other out of L1: a power of two in the
+ * stride leaves them few places. */
+static bool crowded(int64_t pieces, int64_t width, int64_t stride)
+{
+    const int64_t lines = ceil_div(width, LINE_BYTES), apart = common_divisor(stride, WAY_BYTES),
+                  places = WAY_BYTES / greater(apart, LINE_BYTES),
+                  room = places * lesser(lines, greater(apart / LINE_BYTES, 1)) * WAYS;
+    return pieces * lines > room;
+}
+
+/* Pixels of a chunk for one tile. */
+static int64_t tile_pixels(const struct outer_plan *p, const struct geometry *g, int64_t real)
+{
+    int64_t tiles = p->swapped ? p->strips : p->items;
+    int64_t panel = p->swapped ? p->lanes * p->vectors : lesser(p->vectors * p->lanes, g->channels);
+    int64_t room = g->w_size * real > SUMS_BYTES ? LONG_PANEL_BYTES : PANEL_BYTES;
+    return tiles == 1 ? MOST_PIXELS : lesser(room / (panel * real), MOST_PIXELS);
+}
+
+/* Packing x costs a visit; it pays where tiles enough share it, or where pixels would not stay. */
+static bool reads_in_place(const struct outer_plan *p, const struct geometry *g, int64_t real)
+{
+    if (g->channels_first) return false;
+    if (p->swapped) return true;
+    if (g->channels % p->lanes != 0) return false;
+    if (p->strips == 1 || p->items < LEAST_SHARING) return true;
+    return !crowded(lesser(tile_pixels(p, g, real), SHARED_PIXELS), p->vectors * p->lanes * real,
+                    g->channels * real);
+}
+
 /* Rows of x, or pieces of one, whose x and copies of dz stay in the caches. False: no such. */
 static bool plan_chunks(struct outer_plan *p, const struct geometry *g, size_t real_size)
 {
-    int64_t real = (int64_t)real_size, tiles = p->swapped ? p->strips : p->items;
-    int64_t panel = p->swapped ? p->lanes * p->vectors : lesser(p->vectors * p->lanes, g->channels);
-    int64_t room = g->w_size * real > SUMS_BYTES ? LONG_PANEL_BYTES : PANEL_BYTES;
-    int64_t pixels = tiles == 1 ? MOST_PIXELS : lesser(room / (panel * real), MOST_PIXELS);
+    int64_t real = (int64_t)real_size, pixels = tile_pixels(p, g, real);
     if (!p->in_place) pixels = lesser(pixels, SHARED_PIXELS);
     p->row_cuts = ceil_div(g->w.in, pixels + pixels / 2);
     p->chunk_rows = greater((pixels + g->w.in / 2) / g->w.in, 1);
@@ -224,9 +254,8 @@ static void plan_tasks(struct outer_plan *p, const struct geometry *g, size_t re
 }
 
 /*
- * The pixels of a tile's dz lie strides apart: where such a stride is a multiple of a power of two, they
- * share a few sets of the caches. So dz is packed where enough channels meet it, sooner where rows are
- * short: packed they are one stretch.
+ * The pixels of a tile's dz lie strides apart. dz is packed where enough channels meet it, and either
+ * its pixels are crowded or its rows are so short, beside the channels, that one stretch of all pays.
  */
 static void plan_dz(struct outer_plan *p, const struct geometry *g, size_t real_size)
 {
@@ -234,10 +263,14 @@ static void plan_dz(struct outer_plan *p, const struct geometry *g, size_t real_
     if (p->swapped || p->together > 1 || p->window < p->rows ||
         p->channel_vectors < least * p->blocks)
         return;
-    const int64_t pixels = p->chunk_rows * ceil_div(g->w.in, p->row_cuts);
+    const int64_t pixels = p->chunk_rows * ceil_div(g->w.in, p->row_cuts),
+                  real = (int64_t)real_size;
+    if (!crowded(pixels, p->rows * real, g->w.stride * g->filters * real) &&
+        p->channel_vectors < greater(g->w.in, ENOUGH_VECTORS) * p->blocks)
+        return;
     p->dz_panel = pixels * p->rows + p->lanes; /* the last pixel is stored in whole vectors */
     const int64_t cuts = lesser(ceil_div(p->items, p->stretches), p->cuts_of_window);
-    const int64_t most = greater(DZ_BYTES / (p->dz_panel * (int64_t)real_size), 1);
+    const int64_t most = greater(DZ_BYTES / (p->dz_panel * real), 1);
     p->dz_cuts = ceil_div(cuts, ceil_div(cuts, most));
 }
 
@@ -260,9 +293,7 @@ void convti_plan_outer(struct outer_plan *plan, const struct geometry *g,
                 struct outer_plan p;
                 double cost = fill_in(&p, g, tiles, (enum formulation)f, together, vectors);
                 if (cost < 0 || (least >= 0 && cost >= least)) continue;
-                p.in_place = !g->channels_first &&
-                             (p.swapped || (g->channels % p.lanes == 0 &&
-                                            (p.strips == 1 || p.items < LEAST_SHARING)));
+                p.in_place = reads_in_place(&p, g, (int64_t)real_size);
                 if (!plan_sums(&p, g, real_size)) continue;
                 if (!plan_chunks(&p, g, real_size)) continue;
                 plan_tasks(&p, g, real_size);

@@ -57,9 +57,9 @@ enum { ROWS = sizeof rows / sizeof *rows };
 /* x and dz of more than 16 MiB, whose packing is fetched ahead: stretches that are many, windows of a task
  * that are several, copies. */
 static const struct row large_rows[] = {
-    {36, 24, 24, 200, 20, 1, 2, 1, 1, 1, CONVT_SAME},
-    {2, 90, 90, 200, 20, 2, 2, 2, 2, 1, CONVT_SAME},
-    {3, 60, 60, 400, 5, 1, 4, 1, 1, 1, CONVT_VALID},
+    {80, 24, 11, 200, 20, 1, 2, 1, 1, 1, CONVT_SAME},
+    {30, 45, 12, 200, 20, 2, 2, 2, 2, 1, CONVT_SAME},
+    {9, 60, 20, 400, 5, 1, 4, 1, 1, 1, CONVT_VALID},
 };
 enum { LARGE_ROWS = sizeof large_rows / sizeof *large_rows };
 
