@@ -471,26 +471,27 @@ static struct window find_window(const struct outer_plan *p, const struct geomet
                            p->apart ? 0 : th * p->bands + band};
 }
 
-/* Elements [w0, w1) of a window, or vectors of it where roles are swapped. */
+/* Elements [w0, w1) of a window, or vectors of it where roles are swapped. Nothing is
+ * handed over as a copy, which would wait for its fields, and so for the sums that were stored before them. */
 static void run_tile(const struct outer_call *call, const struct segment *segments, int64_t count,
-                     struct window w, int64_t w0, int64_t w1, struct strip s,
-                     struct outer_tile tile, real *sums)
+                     const struct window *w, int64_t w0, int64_t w1, const struct strip *s,
+                     struct outer_tile *tile, real *sums)
 {
     const struct geometry *g = call->geometry;
     const struct outer_plan *p = call->plan;
     if (p->swapped) {
-        tile.u = w0 * p->lanes;
-        tile.v = 0;
-        tile.stride = p->window_vectors * p->lanes;
-        tile.width = (w1 - w0) * p->lanes;
-        tile.out = sums + (w.index * g->channels + s.c0) * tile.stride + tile.u;
-        call->kernels->outer[1][w1 - w0][s.c1 - s.c0](segments, count, &tile);
+        tile->u = w0 * p->lanes;
+        tile->v = 0;
+        tile->stride = p->window_vectors * p->lanes;
+        tile->width = (w1 - w0) * p->lanes;
+        tile->out = sums + (w->index * g->channels + s->c0) * tile->stride + tile->u;
+        call->kernels->outer[1][w1 - w0][s->c1 - s->c0](segments, count, tile);
     } else {
-        tile.stride = g->channels;
-        tile.group_stride = p->bands * p->window * g->channels;
-        tile.width = s.c1 - s.c0;
-        tile.out = sums + (w.index * p->window + w0) * g->channels + s.c0;
-        call->kernels->outer[w.together][s.vectors][w1 - w0](segments, count, &tile);
+        tile->stride = g->channels;
+        tile->group_stride = p->bands * p->window * g->channels;
+        tile->width = s->c1 - s->c0;
+        tile->out = sums + (w->index * p->window + w0) * g->channels + s->c0;
+        call->kernels->outer[w->together][s->vectors][w1 - w0](segments, count, tile);
     }
 }
 
@@ -543,8 +544,8 @@ static void run_packed(const struct outer_call *call, const struct desk *desk, s
         for (int64_t cut = cut0; cut < cut1; cut++) {
             next_errand(call, &errands, &tile);
             tile.v = (cut - cut0) * p->dz_panel;
-            run_tile(call, desk->segments, count, w, p->window * cut / cuts,
-                     p->window * (cut + 1) / cuts, s, tile, sums);
+            run_tile(call, desk->segments, count, &w, p->window * cut / cuts,
+                     p->window * (cut + 1) / cuts, &s, &tile, sums);
         }
     }
 }
@@ -572,7 +573,7 @@ static void run_window(const struct outer_call *call, const struct desk *desk, s
             tile.fetch = fetched >= lines;
             tile.fetch_at = tile.fetch ? (cut - cut0) * line : fetched * line;
             tile.v = w0;
-            run_tile(call, desk->segments, count, w, w0, w1, s, tile, sums);
+            run_tile(call, desk->segments, count, &w, w0, w1, &s, &tile, sums);
         }
     }
 }
