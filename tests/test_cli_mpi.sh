@@ -186,7 +186,7 @@ cat >differ.sh <<'SH'
 [ "$OMPI_COMM_WORLD_RANK" -ne 1 ] || { CONVT_ISA=base; export CONVT_ISA; }
 exec "$@"
 SH
-if ! grep -q '<td>base</td>' plain/report.html; then
+if ! grep -q '<dt>instruction set</dt><dd>base</dd>' plain/report.html; then
     differing 'ranks differ in instruction set' --data small.idx --model tiny.json --codes 4 --batch-size 40 --out "$PWD/refused"
 fi
 absent refused
