@@ -315,7 +315,8 @@ static int make_optimizer(job *j)
     free(rows);
     if (!status) return OPTIONS_PARSED;
     /* a file that is not there or no JSON is a wrong option like a wrong argument in it */
-    return complain(EXIT_USAGE, err.field[0] ? err.field : "--optimizer", "%s", err.message);
+    return complain(err.status == CONVT_NO_MEMORY ? EXIT_FAILED : EXIT_USAGE,
+                    err.field[0] ? err.field : "--optimizer", "%s", err.message);
 }
 
 /* The array's shape is in memory order, as numpy and `convt predict` read it. */

@@ -59,8 +59,8 @@ json_t *convti_json_serialized(const char *module, const char *class_name, json_
 convt_status convti_json_check_registered(const convti_place *place, const char *key,
                                           const json_t *object, const char *name);
 
-/* The root of a text; NULL and CONVT_BAD_FORMAT naming `name` where it is no JSON. */
-json_t *convti_json_parse(const char *text, const char *name, convt_error *err);
+/* The root of a text, or NULL: CONVT_BAD_FORMAT naming `name` where it is no JSON, CONVT_NO_MEMORY. */
+convt_status convti_json_parse(const char *text, const char *name, json_t **root, convt_error *err);
 
 /* Text with numbers as short as they read back exactly, indented, one-line lists; malloc'ed,
  * NULL where memory is out. */

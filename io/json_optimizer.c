@@ -417,9 +417,9 @@ static convt_status parse(const char *json, const char *name, convt_sgd_config *
                           convt_error *err)
 {
     convt_sgd_config read = {0};
-    json_t *root = convti_json_parse(json, name, err);
-    if (!root) return CONVT_BAD_FORMAT;
-    convt_status status = read_root(root, &read, err);
+    json_t *root;
+    convt_status status = convti_json_parse(json, name, &root, err);
+    if (!status) status = read_root(root, &read, err);
     json_decref(root);
     if (!status) *sgd = read;
     return status;

@@ -18,10 +18,7 @@ convt_status convti_json_package_read(const convti_input *input, const convti_it
     if (!status && strlen(text) != size)
         status =
             convti_fail(err, CONVT_BAD_FORMAT, input->name, "is no JSON: it holds a zero byte");
-    if (!status) {
-        package->config = convti_json_parse(text, input->name, err);
-        status = package->config ? CONVT_OK : CONVT_BAD_FORMAT;
-    }
+    if (!status) status = convti_json_parse(text, input->name, &package->config, err);
     free(text);
     return status;
 }

@@ -121,27 +121,23 @@ convt_status convti_json_check_registered(const convti_place *place, const char 
  * layers comes near. */
 enum { LONGEST_TEXT = 4 << 20 };
 
-json_t *convti_json_parse(const char *text, const char *name, convt_error *err)
+convt_status convti_json_parse(const char *text, const char *name, json_t **root, convt_error *err)
 {
     json_error_t error;
     const size_t length = strlen(text);
-    if (length > LONGEST_TEXT) {
-        convti_fail(err, CONVT_BAD_FORMAT, name, "holds %zu bytes of JSON, more than %d", length,
-                    LONGEST_TEXT);
-        return NULL;
-    }
+    *root = NULL;
+    if (length > LONGEST_TEXT)
+        return convti_fail(err, CONVT_BAD_FORMAT, name, "holds %zu bytes of JSON, more than %d",
+                           length, LONGEST_TEXT);
     errno = 0; /* jansson says of memory what it says of a wrong letter */
-    json_t *root = json_loads(text, 0, &error);
-    if (root) return root;
-    if (errno == ENOMEM) {
-        convti_fail(err, CONVT_NO_MEMORY, name, "there is no memory for %zu bytes of JSON",
-                    strlen(text));
-        return NULL;
-    }
+    *root = json_loads(text, 0, &error);
+    if (*root) return CONVT_OK;
+    if (errno == ENOMEM)
+        return convti_fail(err, CONVT_NO_MEMORY, name, "there is no memory for %zu bytes of JSON",
+                           length);
     convti_make_printable(error.text);
-    convti_fail(err, CONVT_BAD_FORMAT, name, "is no JSON: %.150s, line %d column %d", error.text,
-                error.line, error.column);
-    return NULL;
+    return convti_fail(err, CONVT_BAD_FORMAT, name, "is no JSON: %.150s, line %d column %d",
+                       error.text, error.line, error.column);
 }
 
 /* ---- values ---------------------------------------------------------------------------------- */

@@ -33,8 +33,9 @@ static convt_status take_package(convti_package *package, convt_spec *spec, conv
 convt_status convt_spec_parse(const char *json, convt_spec *spec, convt_error *err)
 {
     *spec = (convt_spec){0};
-    convti_package package = {.config = convti_json_parse(json, "config", err)};
-    return package.config ? take_package(&package, spec, err) : CONVT_BAD_FORMAT;
+    convti_package package = {0};
+    const convt_status status = convti_json_parse(json, "config", &package.config, err);
+    return status ? status : take_package(&package, spec, err);
 }
 
 static convt_status read_input(const convti_input *input, convt_spec *spec, convt_error *err)
@@ -95,14 +96,23 @@ void convt_spec_free(convt_spec *spec)
 
 /* ---- the config as Keras reads it ------------------------------------------------------------ */
 
+/* What was built, or NULL where a part of it found no memory. */
+static json_t *unless(bool failed, json_t *built)
+{
+    if (!failed) return built;
+    json_decref(built);
+    return NULL;
+}
+
 /* [null, ...] as Keras has shapes. */
 static json_t *batch_shape(const convti_tensor *tensor)
 {
     json_t *shape = json_pack("[n]");
+    bool failed = !shape;
     for (int i = 0; i < tensor->rank; i++)
-        json_array_append_new(shape,
-                              tensor->size[i] > 0 ? json_integer(tensor->size[i]) : json_null());
-    return shape;
+        failed |= json_array_append_new(shape, tensor->size[i] > 0 ? json_integer(tensor->size[i])
+                                                                   : json_null()) != 0;
+    return unless(failed, shape);
 }
 
 /* Enough is known of a shape to build a layer for it. */
@@ -116,10 +126,10 @@ static json_t *layer_of_item(const convti_item *item, const convti_tensor *input
 {
     json_t *layer =
         convti_json_serialized("keras.layers", item->class_name, json_incref(item->config));
-    if (input)
-        json_object_set_new(layer, "build_config",
-                            json_pack("{s:o}", "input_shape", batch_shape(input)));
-    return layer;
+    const bool failed =
+        input && json_object_set_new(layer, "build_config",
+                                     json_pack("{s:o}", "input_shape", batch_shape(input))) != 0;
+    return unless(failed, layer);
 }
 
 static json_t *input_layer(const convti_items *items)
@@ -134,12 +144,14 @@ static json_t *input_layer(const convti_items *items)
 static json_t *sequential_of(const convti_items *items)
 {
     json_t *layers = json_array();
-    if (is_given(items, &items->list[0].input)) json_array_append_new(layers, input_layer(items));
+    bool failed = is_given(items, &items->list[0].input) &&
+                  json_array_append_new(layers, input_layer(items)) != 0;
     for (int i = 0; i < items->count; i++) {
         const convti_item *item = &items->list[i];
         const convti_tensor *input = is_given(items, &item->input) ? &item->input : NULL;
-        json_array_append_new(layers, layer_of_item(item, input));
+        failed |= json_array_append_new(layers, layer_of_item(item, input)) != 0;
     }
+    layers = unless(failed, layers);
     return convti_json_serialized("keras", "Sequential",
                                   json_pack("{s:s, s:o}", "name", "sequential", "layers", layers));
 }
@@ -179,12 +191,13 @@ static bool put_input(json_t *sequential, const convti_items *items)
     json_t *list = list_of(sequential), *inner = json_object_get(sequential, "config");
     const char *first = convti_json_string(json_array_get(list, 0), "class_name");
     if (first && strcmp(first, "InputLayer") == 0) json_array_remove(list, 0);
-    if (json_object_get(inner, "build_input_shape"))
-        json_object_set_new(inner, "build_input_shape", batch_shape(&items->list[0].input));
+    const convti_tensor *input = &items->list[0].input;
+    bool failed = json_object_get(inner, "build_input_shape") &&
+                  json_object_set_new(inner, "build_input_shape", batch_shape(input)) != 0;
     if (json_object_get(sequential, "build_config"))
-        json_object_set_new(sequential, "build_config",
-                            json_pack("{s:o}", "input_shape", batch_shape(&items->list[0].input)));
-    return json_array_insert_new(list, 0, input_layer(items)) == 0;
+        failed |= json_object_set_new(sequential, "build_config",
+                                      json_pack("{s:o}", "input_shape", batch_shape(input))) != 0;
+    return !failed && json_array_insert_new(list, 0, input_layer(items)) == 0;
 }
 
 /* False: a size that is there is another one. *open says that some size is not there. */

@@ -243,12 +243,12 @@ convt_status convti_npz_package_read(const convti_input *input, const convti_ite
     convt_status status = convti_npz_read(input, config_member, &archive, err);
     if (status) return status;
     if (archive.text)
-        package->config = convti_json_parse(archive.text, input->name, err);
+        status = convti_json_parse(archive.text, input->name, &package->config, err);
     else if (!layers)
-        convti_fail(err, CONVT_BAD_FORMAT, input->name, "has no member %s", config_member);
-    if (!package->config && (archive.text || !layers)) {
+        status = convti_fail(err, CONVT_BAD_FORMAT, input->name, "has no member %s", config_member);
+    if (status) {
         convt_archive_free(&archive);
-        return CONVT_BAD_FORMAT;
+        return status;
     }
     free(archive.text);
     archive.text = NULL;

@@ -166,9 +166,9 @@ static convt_status read_config(convti_zip *zip, json_t **config, convt_error *e
     convt_status status = find_member(zip, config_member, &index, err);
     if (!status) status = convti_zip_take_text(zip, index, &text, err);
     if (status) return status;
-    *config = convti_json_parse(text, zip->input->name, err);
+    status = convti_json_parse(text, zip->input->name, config, err);
     free(text);
-    return *config ? CONVT_OK : CONVT_BAD_FORMAT;
+    return status;
 }
 
 static convt_status read_member(convti_zip *zip, const convti_items *items, convt_archive *weights,

@@ -87,10 +87,8 @@ static convt_status take_config(const convti_input *input, const convti_tensor_l
                                 const convti_items *layers, convti_package *package,
                                 convt_error *err)
 {
-    if (tensors->config) {
-        package->config = convti_json_parse(tensors->config, input->name, err);
-        return package->config ? CONVT_OK : CONVT_BAD_FORMAT;
-    }
+    if (tensors->config)
+        return convti_json_parse(tensors->config, input->name, &package->config, err);
     if (layers) return CONVT_OK;
     return convti_fail(err, CONVT_BAD_FORMAT, input->name,
                        "has no config in its metadata: the layers must come from a model");
