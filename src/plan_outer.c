@@ -25,20 +25,17 @@ enum {
     LEAST_PIECE = 4,             /* pixels of a row whose copies need even more */
     SUMS_BYTES = 512 << 10,      /* dw of a task: stays in L2 */
     LEAST_SHARING = 4,           /* tiles that pay for packing x */
-    WAY_BYTES = 4 << 10,         /* of L1: a line lies at its address modulo this */
-    WAYS = 8,                    /* lines that may share such a place */
-    LINE_BYTES = 64,
-    DZ_BYTES = 160 << 10, /* packed dz of a chunk: stays in L2 beside x */
-    LEAST_VECTORS = 6,    /* of a task's channels that pay for packing dz: short rows join */
-    ENOUGH_VECTORS = 12,  /* the same, whatever a row's length */
-    PIXELS_A_VECTOR = 2,  /* of a row, for every vector that has to pay in between */
-    SHARING_ROWS = 256,   /* of dw, in a task: what a visit of x is worth */
-    MOST_TASKS = 32,      /* of all parts, swapped; more balance no better */
-    WANTED_TASKS = 16,    /* of all parts: enough for 16 threads */
-    LEAST_TASKS = 8,      /* the same, where every further one reads more */
-    LEAST_SIDE = 48,      /* rows or channels of a task: what packing is worth */
-    MOST_PARTS = 16,      /* sums of dw side by side, where one has too few tasks */
-    PART_BYTES = 1 << 20  /* partial sums of dw, all parts together */
+    DZ_BYTES = 160 << 10,        /* packed dz of a chunk: stays in L2 beside x */
+    LEAST_VECTORS = 6,           /* of a task's channels that pay for packing dz: short rows join */
+    ENOUGH_VECTORS = 12,         /* the same, whatever a row's length */
+    PIXELS_A_VECTOR = 2,         /* of a row, for every vector that has to pay in between */
+    SHARING_ROWS = 256,          /* of dw, in a task: what a visit of x is worth */
+    MOST_TASKS = 32,             /* of all parts, swapped; more balance no better */
+    WANTED_TASKS = 16,           /* of all parts: enough for 16 threads */
+    LEAST_TASKS = 8,             /* the same, where every further one reads more */
+    LEAST_SIDE = 48,             /* rows or channels of a task: what packing is worth */
+    MOST_PARTS = 16,             /* sums of dw side by side, where one has too few tasks */
+    PART_BYTES = 1 << 20         /* partial sums of dw, all parts together */
 };
 
 /* Of sums that are transposed in the end, and of dz that nothing fetches ahead; half cycles of a
@@ -155,7 +152,7 @@ static int64_t tile_pixels(const struct outer_plan *p, const struct geometry *g,
     return tiles == 1 ? MOST_PIXELS : lesser(room / (panel * real), MOST_PIXELS);
 }
 
-/* Packing x costs a visit; it pays where tiles enough share it, or where pixels would not stay. */
+/* Packing x costs a visit; it pays where enough tiles share pixels that would not stay as they lie. */
 static bool reads_in_place(const struct outer_plan *p, const struct geometry *g, int64_t real)
 {
     if (g->channels_first) return false;

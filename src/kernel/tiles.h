@@ -30,6 +30,9 @@ struct dot_rates {
     double far;                  /* more, for a vector of weights that L1 does not hold */
 };
 
+/* The first cache: a line lies at its address modulo WAY_BYTES, and as many as WAYS share a place. */
+enum { LINE_BYTES = 64, WAY_BYTES = 4096, WAYS = 8 };
+
 struct tile_sizes {
     int lanes;                             /* reals in a vector */
     int vectors;                           /* of the widest gemm tile */

@@ -6,8 +6,8 @@
  * What is left is to transpose PIECE x PIECE elements within each piece: log2(PIECE) rounds of
  * interleaving, which every ISA has as one instruction. So vector j becomes column j of all rows.
  *
- * Where the matrix is large enough a block is HALF columns wide, and two halves are read
- * for what takes four pieces and three shuffles otherwise; pieces of two rows are paired last.
+ * Where the matrix is large enough a block is HALF columns wide, and two halves are read for what
+ * takes four pieces and three shuffles otherwise; pieces of two rows are paired last.
  *
  * Ragged edges are no case: the last block moves back until it is whole, and writes some elements
  * twice. Where there are fewer rows or columns than a piece holds and the other side is dense, whole
@@ -172,15 +172,14 @@ static void transpose_wide(int64_t rows, int64_t columns, const real *from, int6
 #endif
 
 /*
- * Columns of `to` that may be written side by side. The first cache has 4 KiB / 64 sets of WAYS lines, so
+ * Columns of `to` that may be written side by side. In the first cache (tiles.h)
  * columns a large power of two apart share few of them: of more columns, lines would be thrown out
  * half-written, before the next rows come to them.
  */
 static int64_t columns_at_once(int64_t to_stride)
 {
-    enum { SETS_BYTES = 4096, WAYS = 8 };
     const int64_t apart = to_stride * (int64_t)sizeof(real), power = apart & -apart;
-    return power < SETS_BYTES ? SETS_BYTES / power * WAYS : WAYS;
+    return power < WAY_BYTES ? WAY_BYTES / power * WAYS : WAYS;
 }
 
 /* At least LANES rows and HALF columns. */

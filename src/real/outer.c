@@ -471,8 +471,8 @@ static struct window find_window(const struct outer_plan *p, const struct geomet
                            p->apart ? 0 : th * p->bands + band};
 }
 
-/* Elements [w0, w1) of a window, or vectors of it where roles are swapped. Nothing is
- * handed over as a copy, which would wait for its fields, and so for the sums that were stored before them. */
+/* Elements [w0, w1) of a window, or vectors of it where roles are swapped. Nothing is handed
+ * over as a copy, which would wait for its fields, and so for the sums that were stored before them. */
 static void run_tile(const struct outer_call *call, const struct segment *segments, int64_t count,
                      const struct window *w, int64_t w0, int64_t w1, const struct strip *s,
                      struct outer_tile *tile, real *sums)
