@@ -69,7 +69,7 @@ static double dot_cost(const struct gather_plan *p, const struct tile_sizes *til
     const double pixel = columns > 2 ? 20 : 12,
                  sum = columns > 2 ? 5 : 10; /* of a panel, reduced */
     return p->met_h * (rate * (double)p->columns * vectors + (double)panels * moved) +
-           (double)panels * pixel + (double)p->columns * sum;
+           ((double)panels * pixel + (double)p->columns * sum) * tiles->dot_rates.closing;
 }
 
 /* Source positions that `count` neighbouring positions of the target read, at most. */

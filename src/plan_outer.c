@@ -15,11 +15,9 @@
 #include "integer.h"
 
 enum {
-    PANEL_BYTES = 16 << 10,      /* x of a chunk for one tile: stays in L1, beside dz */
-    LONG_PANEL_BYTES = 32 << 10, /* the same where adding to a dw beyond L2 costs more than that */
+    LONG_PANEL_BYTES = 32 << 10, /* x of a chunk for one tile, where dw lies beyond L2: at least */
     MOST_PIXELS = 512,           /* of a chunk; more gains nothing */
     SHARED_PIXELS = 256,         /* of a chunk that is packed */
-    BLOCK_BYTES = 256 << 10,     /* packed x of a chunk for one task: stays in L2 */
     COPY_BYTES = 128 << 10,      /* copies of dz for a chunk: stay in L2 */
     MOST_COPY_BYTES = 640 << 10, /* the same, where one row of x needs that much */
     LEAST_PIECE = 4,             /* pixels of a row whose copies need even more */
@@ -133,40 +131,44 @@ static double fill_in(struct outer_plan *p, const struct geometry *g,
     return p->swapped ? SWAP_COST * cost + weights * 8 : cost;
 }
 
-/* Whether pieces of `width` bytes, `stride` bytes apart, push each other out of L1: a power of two in the
- * stride leaves them few places. */
-static bool crowded(int64_t pieces, int64_t width, int64_t stride)
+/* Whether pieces of `width` bytes, `stride` bytes apart, push each other out of the cache: a power of two
+ * in the stride leaves them few places. */
+static bool crowded(const struct cache *cache, int64_t pieces, int64_t width, int64_t stride)
 {
-    const int64_t lines = ceil_div(width, LINE_BYTES), apart = common_divisor(stride, WAY_BYTES),
-                  places = WAY_BYTES / greater(apart, LINE_BYTES),
-                  room = places * lesser(lines, greater(apart / LINE_BYTES, 1)) * WAYS;
+    const int64_t lines = ceil_div(width, LINE_BYTES), apart = common_divisor(stride, cache->way),
+                  places = cache->way / greater(apart, LINE_BYTES),
+                  room = places * lesser(lines, greater(apart / LINE_BYTES, 1)) * cache->ways;
     return pieces * lines > room;
 }
 
 /* Pixels of a chunk for one tile. */
-static int64_t tile_pixels(const struct outer_plan *p, const struct geometry *g, int64_t real)
+static int64_t tile_pixels(const struct outer_plan *p, const struct geometry *g,
+                           const struct tile_sizes *sizes, int64_t real)
 {
     int64_t tiles = p->swapped ? p->strips : p->items;
     int64_t panel = p->swapped ? p->lanes * p->vectors : lesser(p->vectors * p->lanes, g->channels);
-    int64_t room = g->w_size * real > SUMS_BYTES ? LONG_PANEL_BYTES : PANEL_BYTES;
+    int64_t room = g->w_size * real > SUMS_BYTES ? greater(LONG_PANEL_BYTES, sizes->outer_panel)
+                                                 : sizes->outer_panel;
     return tiles == 1 ? MOST_PIXELS : lesser(room / (panel * real), MOST_PIXELS);
 }
 
 /* Packing x costs a visit; it pays where enough tiles share pixels that would not stay as they lie. */
-static bool reads_in_place(const struct outer_plan *p, const struct geometry *g, int64_t real)
+static bool reads_in_place(const struct outer_plan *p, const struct geometry *g,
+                           const struct tile_sizes *tiles, int64_t real)
 {
     if (g->channels_first) return false;
     if (p->swapped) return true;
     if (g->channels % p->lanes != 0) return false;
     if (p->strips == 1 || p->items < LEAST_SHARING) return true;
-    return !crowded(lesser(tile_pixels(p, g, real), SHARED_PIXELS), p->vectors * p->lanes * real,
-                    g->channels * real);
+    return !crowded(&tiles->outer_cache, lesser(tile_pixels(p, g, tiles, real), SHARED_PIXELS),
+                    p->vectors * p->lanes * real, g->channels * real);
 }
 
 /* Rows of x, or pieces of one, whose x and copies of dz stay in the caches. False: no such. */
-static bool plan_chunks(struct outer_plan *p, const struct geometry *g, size_t real_size)
+static bool plan_chunks(struct outer_plan *p, const struct geometry *g,
+                        const struct tile_sizes *tiles, size_t real_size)
 {
-    int64_t real = (int64_t)real_size, pixels = tile_pixels(p, g, real);
+    int64_t real = (int64_t)real_size, pixels = tile_pixels(p, g, tiles, real);
     if (!p->in_place) pixels = lesser(pixels, SHARED_PIXELS);
     p->row_cuts = ceil_div(g->w.in, pixels + pixels / 2);
     p->chunk_rows = greater((pixels + g->w.in / 2) / g->w.in, 1);
@@ -204,16 +206,21 @@ static int64_t task_channels(const struct outer_plan *p)
     return ceil_div(p->strips, p->blocks) * p->vectors * p->lanes;
 }
 
-/*
- * Tasks pack x for all their rows and dz for all their channels: rather few large ones of whole taps,
- * but enough for many threads, and sums that stay in the cache. They are halved the longer way.
- */
-static void cut_taps(struct outer_plan *p, int64_t real)
+/* Stretches of whole taps, so many that a task's rows are worth a visit of x. */
+static int64_t cut_taps(const struct outer_plan *p)
 {
     const int64_t taps = p->items / p->cuts_of_window;
     int64_t each = lesser(ceil_div(SHARING_ROWS, p->window), taps);
     while (taps % each != 0) each--;
-    p->stretches = taps / each;
+    return taps / each;
+}
+
+/*
+ * Tasks bring x for all their rows and dz for all their channels: rather few large ones, but enough for
+ * many threads, and sums that stay in the cache. They are halved the longer way.
+ */
+static void halve_tasks(struct outer_plan *p, int64_t real)
+{
     for (;;) {
         const int64_t rows = task_rows(p), channels = task_channels(p);
         if (p->stretches * p->blocks * p->most_parts >= LEAST_TASKS &&
@@ -229,15 +236,14 @@ static void cut_taps(struct outer_plan *p, int64_t real)
 }
 
 /* Blocks of channels whose packed x stays in L2; every task of copied windows makes its own copies. */
-static void plan_tasks(struct outer_plan *p, const struct geometry *g, size_t real_size)
+static void plan_tasks(struct outer_plan *p, const struct geometry *g,
+                       const struct tile_sizes *tiles, size_t real_size)
 {
     int64_t pixels = p->chunk_rows * ceil_div(g->w.in, p->row_cuts), real = (int64_t)real_size;
-    int64_t channels = greater(BLOCK_BYTES / (pixels * real), 1);
+    int64_t channels = greater(tiles->outer_block / (pixels * real), 1);
     p->blocks = lesser(ceil_div(g->channels, channels), p->strips);
     p->most_parts = clamp(PART_BYTES / real / convti_outer_sums(p, g), 1, MOST_PARTS);
-    if (!p->copied) {
-        cut_taps(p, real);
-    } else if (p->apart) {
+    if (p->apart) {
         p->stretches = p->items / p->cuts_of_window;
     } else if (p->swapped) {
         int64_t block = ceil_div(g->channels, p->blocks);
@@ -246,7 +252,8 @@ static void plan_tasks(struct outer_plan *p, const struct geometry *g, size_t re
         int64_t each = greater(p->cuts_of_window, ceil_div(p->items * p->blocks, tasks));
         p->stretches = ceil_div(p->items, lesser(each, most));
     } else {
-        p->stretches = 1;
+        p->stretches = p->copied ? 1 : cut_taps(p);
+        halve_tasks(p, real);
     }
 }
 
@@ -254,7 +261,8 @@ static void plan_tasks(struct outer_plan *p, const struct geometry *g, size_t re
  * The pixels of a tile's dz lie strides apart. dz is packed where enough channels meet it, and either
  * its pixels are crowded or its rows are so short, beside the channels, that one stretch of all pays.
  */
-static void plan_dz(struct outer_plan *p, const struct geometry *g, size_t real_size)
+static void plan_dz(struct outer_plan *p, const struct geometry *g, const struct tile_sizes *tiles,
+                    size_t real_size)
 {
     const int64_t least = clamp(g->w.in / PIXELS_A_VECTOR, LEAST_VECTORS, ENOUGH_VECTORS);
     if (p->swapped || p->together > 1 || p->window < p->rows ||
@@ -262,7 +270,7 @@ static void plan_dz(struct outer_plan *p, const struct geometry *g, size_t real_
         return;
     const int64_t pixels = p->chunk_rows * ceil_div(g->w.in, p->row_cuts),
                   real = (int64_t)real_size;
-    if (!crowded(pixels, p->rows * real, g->w.stride * g->filters * real) &&
+    if (!crowded(&tiles->outer_cache, pixels, p->rows * real, g->w.stride * g->filters * real) &&
         p->channel_vectors < greater(g->w.in, ENOUGH_VECTORS) * p->blocks)
         return;
     p->dz_panel = pixels * p->rows + p->lanes; /* the last pixel is stored in whole vectors */
@@ -290,11 +298,11 @@ void convti_plan_outer(struct outer_plan *plan, const struct geometry *g,
                 struct outer_plan p;
                 double cost = fill_in(&p, g, tiles, (enum formulation)f, together, vectors);
                 if (cost < 0 || (least >= 0 && cost >= least)) continue;
-                p.in_place = reads_in_place(&p, g, (int64_t)real_size);
+                p.in_place = reads_in_place(&p, g, tiles, (int64_t)real_size);
                 if (!plan_sums(&p, g, real_size)) continue;
-                if (!plan_chunks(&p, g, real_size)) continue;
-                plan_tasks(&p, g, real_size);
-                plan_dz(&p, g, real_size);
+                if (!plan_chunks(&p, g, tiles, real_size)) continue;
+                plan_tasks(&p, g, tiles, real_size);
+                plan_dz(&p, g, tiles, real_size);
                 *plan = p;
                 least = cost;
             }

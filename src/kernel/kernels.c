@@ -131,17 +131,37 @@ OUTER_TILES(OUTER)
 static outer_kernel *const outer_tiles[OUTER_MAX_GROUPS + 1][KERNEL_MAX_VECTORS + 1]
                                       [OUTER_MAX_ROWS + 1] = {OUTER_TILES(OUTER_ENTRY)};
 
-/* A vector of 64 bytes lies across two lines wherever it does not fill one. */
+/* A vector of 64 bytes lies across two lines wherever it does not fill one. Between what was measured where
+ * two multiply-adds of such vectors begin in a cycle, and where one does (adr/0012). */
 #if CONVT_VECTOR_BYTES == 64
-#define DOT_RATES                     \
-    {                                 \
-        6, 2.2, 2.8, 2.4, 1.5, 1.1, 4 \
+#define DOT_RATES                          \
+    {                                      \
+        4, 2, 1.8, 1.6, 1.25, 1.05, 2, 0.7 \
     }
 #else
-#define DOT_RATES                   \
-    {                               \
-        2, 1.5, 2, 1.4, 1.1, 1.1, 0 \
+#define DOT_RATES                      \
+    {                                  \
+        2, 1.5, 2, 1.4, 1.1, 1.1, 0, 1 \
     }
+#endif
+
+/*
+ * A step of a 6 x 4 tile takes so long that what it reads may come from the second cache; its four lines of x,
+ * moreover, leave room for 64 pixels in the first one, too few beside a visit of its sums. With shorter
+ * vectors a line of dz serves 12 multiply-adds, and has to be near.
+ */
+#if CONVT_VECTOR_BYTES == 64
+#define OUTER_CACHE  \
+    {                \
+        128 << 10, 8 \
+    }
+enum { OUTER_PANEL = 48 << 10, OUTER_BLOCK = 512 << 10 };
+#else
+#define OUTER_CACHE     \
+    {                   \
+        WAY_BYTES, WAYS \
+    }
+enum { OUTER_PANEL = 16 << 10, OUTER_BLOCK = 256 << 10 };
 #endif
 
 #define TABLE_NAME(isa) CONVT_JOIN(CONVT_JOIN(convt_kernels_, isa), REAL_SUFFIX)
@@ -152,13 +172,16 @@ const struct kernels TABLE_NAME(CONVT_ISA_NAME) = {
               .vectors = WIDE ? 4 : 2,
               .load_cost = sizeof(vec) == 64 ? 2 : 1,
               .gemm_rows = {0, 12, WIDE ? 12 : 6, 8, 6},
-              .gemm_rate = {0, sizeof(vec) == 64 ? 1.5 : 2, 1.2, 1.05, 1.05},
+              .gemm_rate = {0, sizeof(vec) == 64 ? 1.3 : 2, 1.2, 1.05, 1.05},
               .dot_rates = DOT_RATES,
               .dot_columns = sizeof dot_tiles / sizeof *dot_tiles - 1,
               .dot_rows = {0, DOT_COLUMNS(DOT_ROWS)},
               .dot_taps = {0, DOT_TAPS_1, DOT_TAPS_2, 1, 1, 1, 1, 1, 1},
               .line_rows = LINE_ROWS,
-              .outer_rows = OUTER_ROWS},
+              .outer_rows = OUTER_ROWS,
+              .outer_cache = OUTER_CACHE,
+              .outer_panel = OUTER_PANEL,
+              .outer_block = OUTER_BLOCK},
     .gemm = gemm_tiles,
     .outer = outer_tiles,
     .split = split,

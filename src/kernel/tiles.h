@@ -28,10 +28,17 @@ struct dot_rates {
     double shared, shared_whole; /* one or two columns whose taps share loads */
     double many, many_whole;     /* columns */
     double far;                  /* more, for a vector of weights that L1 does not hold */
+    double closing; /* times what reducing and storing a pixel's sums takes with short vectors */
 };
 
 /* The first cache: a line lies at its address modulo WAY_BYTES, and as many as WAYS share a place. */
 enum { LINE_BYTES = 64, WAY_BYTES = 4096, WAYS = 8 };
+
+/* Where a tile of dw finds again what it shares with others: a line lies at its address modulo `way`, and as
+ * many as `ways` share a place. */
+struct cache {
+    int64_t way, ways;
+};
 
 struct tile_sizes {
     int lanes;                             /* reals in a vector */
@@ -47,6 +54,9 @@ struct tile_sizes {
     int line_rows[LINE_MAX_VECTORS + 1]; /* [vectors]: rows of a full line tile */
     /* [groups][vectors]: rows a group of a full outer tile, 0 where there is none */
     int outer_rows[OUTER_MAX_GROUPS + 1][KERNEL_MAX_VECTORS + 1];
+    struct cache outer_cache;
+    int64_t outer_panel; /* bytes of x that a tile meets in a chunk */
+    int64_t outer_block; /* of packed x, all tiles of a task */
 };
 
 /* A stretch of a gather that is contiguous in memory: k elements at a[r] + a meet the rows b .. b +

@@ -31,7 +31,7 @@ static void check(const struct kernels *kernels, int64_t rows, int64_t columns)
 static void test_sizes(void **state)
 {
     (void)state;
-    static const int64_t many[] = {64, 100, 127, 128, 129, 511, 512};
+    static const int64_t many[] = {64, 100, 127, 128, 129, 511, 512, 1025, 1100};
     for (size_t isa = 0; isa < KERNEL_ISAS; isa++) {
         const struct kernels *kernels = kernels_at(isa);
         for (int64_t columns = 1; kernels && columns <= 40; columns++)
