@@ -123,6 +123,29 @@ static void explain_lines(struct page *page, const struct convt_layer *l)
         p->channels_first ? "" : ", each source row transposed first");
 }
 
+/* ---- fold: forward with few filters over many channels ----------------------------------------- */
+
+static void explain_fold(struct page *page, const struct convt_layer *l)
+{
+    const struct fold_plan *p = &l->fold;
+    const struct tile_sizes *tiles = l->ops->tiles(l->kernels);
+    const struct fold_cuts c = convti_cut_fold(p, l->cfg.max_batch);
+    const int64_t items = c.image_cuts * c.bands, vectors = p->panel / tiles->lanes;
+    say(page,
+        "forward: a matrix product with the filters of all taps in vector lanes, because filters "
+        "are "
+        "few and channels many, then folded: each output adds up what its taps made; tiles of %d "
+        "pixels x %lld vectors, weights in %lld panel%s of %lld of %lld columns; %lld source row%s "
+        "multiplied at once, %lld kept; work of a full batch in %lld item%s of %lld image%s x %lld "
+        "rows%s\n",
+        tiles->gemm_rows[vectors], (long long)vectors, (long long)p->panels, plural(p->panels),
+        (long long)p->panel, (long long)p->columns, (long long)p->group, plural(p->group),
+        (long long)p->ring, (long long)items, plural(items), (long long)c.images, plural(c.images),
+        (long long)c.rows,
+        p->channels_first ? ", x brought to channels last first, y to channels first at the end"
+                          : "");
+}
+
 /* ---- outer: dw ------------------------------------------------------------------------------- */
 
 static void explain_outer(struct page *page, const struct convt_layer *l)
@@ -179,7 +202,7 @@ static void explain_memory(struct page *page, const struct convt_layer *l)
     say(page,
         "packing: %zu bytes of weights forward, %zu for dx, again after every change of the "
         "weights\n",
-        (size_t)l->forward.packed * real, train ? (size_t)l->backward.packed * real : 0);
+        (size_t)convti_packed_forward(l) * real, train ? (size_t)l->backward.packed * real : 0);
     say(page, "memory: %zu bytes, of them %zu for scratch of each of %d thread%s\n",
         convt_layer_bytes(l), l->scratch_stride, l->threads, plural(l->threads));
     say(page, "threads: %d for a full batch, 1 for passes of less than %.1f million operations\n",
@@ -191,10 +214,11 @@ size_t convt_layer_explain(const convt_layer *l, char *text, size_t size)
     struct page page = {text, size, 0};
     explain_layer(&page, l);
     explain_kernel(&page, l);
-    if (l->lines.chosen)
-        explain_lines(&page, l);
-    else
-        explain_gather(&page, l, "forward", &l->forward, "filters", "channels");
+    switch (l->forward_by) {
+    case BY_LINES: explain_lines(&page, l); break;
+    case BY_FOLD: explain_fold(&page, l); break;
+    case BY_GATHER: explain_gather(&page, l, "forward", &l->forward, "filters", "channels");
+    }
     if (!l->cfg.inference) {
         explain_sweep(&page, l);
         explain_gather(&page, l, "dx", &l->backward, "channels", "filters");

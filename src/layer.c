@@ -27,6 +27,11 @@ struct layout {
     size_t scratch, scratch_stride;
 };
 
+int64_t convti_packed_forward(const struct convt_layer *l)
+{
+    return l->forward_by == BY_FOLD ? l->fold.packed : l->forward.packed;
+}
+
 bool convti_needs_dz(const struct convt_layer *l)
 {
     return l->cfg.activation.kind != CONVT_LINEAR ||
@@ -61,7 +66,7 @@ static void lay_fixed(struct layout *at, const struct convt_layer *l)
     at->dkernel = convti_size_add(&at->size, gradients ? g->w_size : 0, real);
     at->dbias = convti_size_add(&at->size, gradients && bias ? g->filters : 0, real);
     at->dw = convti_size_add(&at->size, gradients && g->turned ? g->w_size : 0, real);
-    at->packed_forward = convti_size_add(&at->size, l->forward.packed, real);
+    at->packed_forward = convti_size_add(&at->size, convti_packed_forward(l), real);
     at->packed_backward = convti_size_add(&at->size, train ? l->backward.packed : 0, real);
     at->packed_bias =
         convti_size_add(&at->size, bias ? l->forward.panels * l->forward.panel : 0, real);
@@ -113,7 +118,9 @@ static convt_status plan_shapes(struct convt_layer *l, convt_error *err)
     const struct tile_sizes *tiles = l->ops->tiles(l->kernels);
     convti_plan_gather_forward(&l->forward, &l->geometry, tiles, l->ops->real_size);
     convti_plan_gather_backward(&l->backward, &l->geometry, tiles, l->ops->real_size);
-    convti_plan_lines(&l->lines, &l->geometry, &l->forward, tiles, l->ops->real_size);
+    convti_plan_lines(&l->lines, &l->geometry, tiles, l->ops->real_size);
+    convti_plan_fold(&l->fold, &l->geometry, tiles, l->ops->real_size);
+    l->forward_by = convti_forward_by(&l->geometry, &l->forward, &l->lines, &l->fold);
     if (convti_has_gradients(l))
         convti_plan_outer(&l->outer, &l->geometry, tiles, l->ops->real_size);
     convti_plan_sweep(&l->sweep, &l->geometry, l->ops->real_size);
@@ -344,7 +351,7 @@ static bool same_phases(const struct axis *a, const struct axis *b)
 static void forget_stale_panels(struct convt_layer *l, const struct convt_layer *planned)
 {
     const struct geometry *before = &l->geometry, *after = &planned->geometry;
-    if (l->lines.chosen != planned->lines.chosen || !same_panels(&l->forward, &planned->forward) ||
+    if (l->forward_by != planned->forward_by || !same_panels(&l->forward, &planned->forward) ||
         !same_phases(&before->h, &after->h) || !same_phases(&before->w, &after->w))
         l->packed_forward_version = 0;
     if (!same_panels(&l->backward, &planned->backward)) l->packed_backward_version = 0;
@@ -358,6 +365,8 @@ static void move_in(struct convt_layer *layer, const struct convt_layer *planned
     layer->geometry = planned->geometry;
     layer->forward = planned->forward;
     layer->lines = planned->lines;
+    layer->fold = planned->fold;
+    layer->forward_by = planned->forward_by;
     layer->backward = planned->backward;
     layer->outer = planned->outer;
     layer->sweep = planned->sweep;

@@ -29,7 +29,9 @@ struct convt_layer {
     convti_arena room; /* where the buffers lie: home, or what replaced it */
 
     struct gather_plan forward, backward;
-    struct lines_plan lines; /* takes forward's place where it is chosen */
+    struct lines_plan lines; /* and fold: may take forward's place, as forward_by says */
+    struct fold_plan fold;
+    enum forward_by forward_by;
     struct outer_plan outer;
     struct sweep_plan sweep;
 
@@ -74,6 +76,9 @@ bool convti_needs_dz(const struct convt_layer *layer);
 
 /* Passes make dw and db. */
 bool convti_has_gradients(const struct convt_layer *layer);
+
+/* Elements of the weights as forward reads them. */
+int64_t convti_packed_forward(const struct convt_layer *layer);
 
 /* Threads of a pass over n samples: all of them or, where the work does not pay for a second one, 1. */
 int convti_threads(const struct convt_layer *layer, int64_t n);

@@ -59,7 +59,7 @@ struct gather_plan {
     int64_t positions;   /* of x, each of which meets every tap */
     double met_h, met_w; /* taps that meet at a target pixel on average, per axis */
     int64_t met;         /* and all, roughly */
-    double cost;         /* of a pixel of the target, in multiplications of vectors */
+    double cost;         /* of a pixel of the target, in multiplications of vectors at full rate */
     int64_t lanes;
     bool dot;
     int64_t most_taps; /* of dot: those that may share loads */
@@ -131,7 +131,8 @@ struct line_cuts {
 };
 
 struct lines_plan {
-    bool chosen; /* else gather does it */
+    bool possible;
+    double cost; /* of an image, in multiplications of vectors at full rate */
     struct axis h, w;
     int64_t channels, filters;
     bool channels_first; /* x */
@@ -151,13 +152,58 @@ struct lines_plan {
 };
 
 void convti_plan_lines(struct lines_plan *plan, const struct geometry *g,
-                       const struct gather_plan *gather, const struct tile_sizes *tiles,
-                       size_t real_size);
+                       const struct tile_sizes *tiles, size_t real_size);
 struct line_cuts convti_cut_lines(const struct lines_plan *plan, int64_t n, size_t real_size);
 struct line_tiling convti_tile_lines(const struct tile_sizes *tiles, int64_t rows, int64_t vectors);
 
 /* plan->cuts for a batch of n > 0: planned again only where n is not the last one. */
 void convti_cut_lines_for(struct lines_plan *plan, int64_t n, size_t real_size);
+
+/*
+ * fold: the forward pass where filters are few and channels many, without dilation along the width
+ *
+ *     product[n, i][t, f] = sum over c of x[n, i, c] * w[t, f, c]
+ *     y[n, o, f] = b[f] + sum over (i, t) that meet at o of product[n, i][t, f]
+ *
+ * The columns (t, f) of all taps fill the vectors that filters alone do not. The product of a few source
+ * rows at a time goes to a ring, from which target rows are added up: what a pixel has for a tap row is
+ * a window of kernel w * filters elements, and the next pixel's begins a block of stride * filters later.
+ */
+struct fold_cuts {
+    int64_t images, rows; /* of an item: several images, or a band of target rows of one */
+    int64_t image_cuts, bands;
+};
+
+struct fold_plan {
+    bool possible;
+    double cost; /* of an image, in multiplications of vectors at full rate */
+    struct axis h, w;
+    int64_t channels, filters;
+    bool channels_first;                   /* x */
+    int64_t columns, panel, panels, pitch; /* in all, of a panel; elements of a pixel's product */
+    int64_t packed, block_k;               /* elements of all panels; k of one at a time */
+    int64_t block, blocks, last; /* elements of a block, blocks of a window, elements of its last */
+    int64_t reach, group,
+        ring;      /* source rows of a target row, multiplied at once, that the ring holds */
+    int64_t chunk; /* pixels whose offsets are listed at once */
+    int64_t first, positions;                            /* blocks of a target row */
+    size_t to, product, line, bias, taps, staged, bytes; /* of a thread's scratch, for any batch */
+    int64_t cut_for; /* the batch that cuts are for; 0: none yet */
+    struct fold_cuts cuts;
+};
+
+void convti_plan_fold(struct fold_plan *plan, const struct geometry *g,
+                      const struct tile_sizes *tiles, size_t real_size);
+struct fold_cuts convti_cut_fold(const struct fold_plan *plan, int64_t n);
+
+/* plan->cuts for a batch of n > 0: planned again only where n is not the last one. */
+void convti_cut_fold_for(struct fold_plan *plan, int64_t n);
+
+/* The formulation of forward: the one that costs least. */
+enum forward_by { BY_GATHER, BY_LINES, BY_FOLD };
+
+enum forward_by convti_forward_by(const struct geometry *g, const struct gather_plan *gather,
+                                  const struct lines_plan *lines, const struct fold_plan *fold);
 
 /*
  * outer: dw[t, f, c] = sum over pixels (n, i) of dz[n, o(i, t), f] * x[n, i, c]

@@ -1,5 +1,5 @@
 /*
- * Lines: when they are chosen, and how a batch is cut.
+ * Lines: what they cost, and how a batch is cut.
  */
 #include "plan.h"
 
@@ -219,18 +219,8 @@ static double lines_cost(const struct lines_plan *p, int64_t size)
     return products * 1.35 + products / rows + bring + store;
 }
 
-/* Beside its tiles a gather transposes channels_first tensors. */
-static double gather_cost(const struct lines_plan *p, const struct gather_plan *gather)
-{
-    const double outputs = (double)(p->h.out * p->w.out),
-                 inputs = (double)(p->h.in * p->w.in * p->channels);
-    const double moved = p->channels_first ? (inputs + outputs * (double)p->filters) / 4 : 0;
-    return moved + outputs * gather->cost;
-}
-
 void convti_plan_lines(struct lines_plan *p, const struct geometry *g,
-                       const struct gather_plan *gather, const struct tile_sizes *tiles,
-                       size_t real_size)
+                       const struct tile_sizes *tiles, size_t real_size)
 {
     int64_t size = (int64_t)real_size;
     *p = (struct lines_plan){.h = g->h,
@@ -248,6 +238,7 @@ void convti_plan_lines(struct lines_plan *p, const struct geometry *g,
     p->shift_step = shift_step(&p->w);
     if (!possible(p, g, size)) return;
     make_groups(p);
-    p->chosen = p->high - p->low <= MOST_SHIFTS && lines_cost(p, size) < gather_cost(p, gather);
-    if (p->chosen) plan_scratch(p, real_size);
+    p->possible = p->high - p->low <= MOST_SHIFTS;
+    p->cost = lines_cost(p, size);
+    if (p->possible) plan_scratch(p, real_size);
 }

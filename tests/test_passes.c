@@ -333,18 +333,47 @@ static const convt_config few[] = {
     {.input = {4, 3, 6}, .filters = 19, .kernel_size = {1, 2}, .strides = {4, 1}},
     {.input = {6, 23, 48}, .filters = 1, .kernel_size = {3, 5}, .padding = CONVT_SAME},
     {.input = {7, 21, 2}, .filters = 40, .kernel_size = {3, 5}, .strides = {1, 2}},
+    /* over many channels: several panels, parts of k, blocks wider than a vector, tap rows apart, one
+     * pixel, windows of which the last block is cut off, outputs that no window reaches */
+    {.input = {9, 2, 390}, .filters = 1, .kernel_size = {8, 8}, .strides = {3, 3}},
+    {.input = {4, 5, 1300},
+     .filters = 5,
+     .kernel_size = {4, 4},
+     .strides = {2, 2},
+     .padding = CONVT_SAME},
+    {.input = {3, 4, 300}, .filters = 9, .kernel_size = {3, 7}, .strides = {2, 4}},
+    {.input = {5, 9, 500},
+     .filters = 2,
+     .kernel_size = {3, 4},
+     .dilation_rate = {3, 1},
+     .strides = {2, 2},
+     .strides_with_dilation = true,
+     .explicit_padding = {true, 1, 2, 1, 0}},
+    {.input = {1, 1, 900}, .filters = 3, .kernel_size = {5, 5}},
+    {.input = {30, 6, 600},
+     .filters = 1,
+     .kernel_size = {5, 9},
+     .strides = {2, 2},
+     .padding = CONVT_SAME},
+    {.input = {6, 7, 400},
+     .filters = 2,
+     .kernel_size = {2, 2},
+     .strides = {3, 4},
+     .padding = CONVT_SAME,
+     .output_padding = {true, 2, 3}},
 };
 
 static void check_few(const char *isa, void *context)
 {
+    int *chosen = context;
     (void)isa;
-    (void)context;
     for (size_t i = 0; i < sizeof few / sizeof *few; i++)
         for (int d = 0; d < 4; d++) {
             convt_config cfg = few[i];
             cfg.dtype = d % 2 ? CONVT_FLOAT64 : CONVT_FLOAT32;
             cfg.data_format = d / 2 ? CONVT_CHANNELS_FIRST : CONVT_CHANNELS_LAST;
             struct bench b = set_up(&cfg, 7, i);
+            chosen[b.layer->forward_by]++;
             run(&b);
             check_against_oracle(&b);
             tear_down(&b);
@@ -354,7 +383,42 @@ static void check_few(const char *isa, void *context)
 static void agrees_with_the_oracle_on_few_filters(void **state)
 {
     (void)state;
-    for_each_isa(check_few, NULL);
+    int chosen[3] = {0};
+    for_each_isa(check_few, chosen);
+    for (int by = BY_GATHER; by <= BY_FOLD; by++) assert_true(chosen[by] > 0);
+}
+
+/* Few filters over many channels: every kernel against every stride. */
+static void check_folded(const char *isa, void *context)
+{
+    int *folded = context;
+    (void)isa;
+    for (int64_t i = 0; i < 96; i++) {
+        const convt_config cfg = {
+            .input = {1 + i % 5, 1 + i * 3 % 11, 400 + 161 * (i % 7)},
+            .filters = 1 + i % 6,
+            .kernel_size = {2 + i % 7, 2 + i * 5 % 9},
+            .strides = {1 + i % 4, 1 + i / 4 % 4},
+            .padding = i % 3 ? CONVT_SAME : CONVT_VALID,
+            .data_format = i % 5 < 2 ? CONVT_CHANNELS_FIRST : CONVT_CHANNELS_LAST,
+            .dtype = i % 4 ? CONVT_FLOAT32 : CONVT_FLOAT64,
+            .no_bias = i % 8 == 0,
+        };
+        struct bench b = set_up(&cfg, 1 + i % 3, (uint64_t)i);
+        *folded += b.layer->forward_by == BY_FOLD;
+        run(&b);
+        check_against_oracle(&b);
+        tear_down(&b);
+    }
+}
+
+static void agrees_with_the_oracle_where_products_are_folded(void **state)
+{
+    (void)state;
+    int folded = 0;
+    for_each_isa(check_folded, &folded);
+    print_message("%d layers folded\n", folded);
+    assert_true(folded > 96);
 }
 
 /* Rows of every length and every number of taps, for dot tiles whose pixels share what they read:
@@ -913,6 +977,7 @@ int main(void)
         cmocka_unit_test(agrees_with_the_oracle_at_every_tile_tail),
         cmocka_unit_test(agrees_with_the_oracle_on_large_maps),
         cmocka_unit_test(agrees_with_the_oracle_on_few_filters),
+        cmocka_unit_test(agrees_with_the_oracle_where_products_are_folded),
         cmocka_unit_test(agrees_with_the_oracle_where_pixels_share_loads),
         cmocka_unit_test(bits_do_not_depend_on_threads),
         cmocka_unit_test(bits_of_a_sample_do_not_depend_on_its_batch),

@@ -130,6 +130,18 @@ typedef void line_kernel(const struct line_tile *tile);
  * vectors. */
 typedef void weave_kernel(int64_t count, const real *line, int64_t stride, real *y);
 
+/* A row of overlapping windows; see fold.h. from: of every tap row, where the window of the first position
+ * begins. bias: of a block, and zeros up to a whole vector. Reads and writes up to LANES - 1 elements behind
+ * what it takes and makes. */
+struct fold_row {
+    const real *const *from;
+    int64_t taps, pitch, block, last;
+    const real *bias;
+    int64_t positions;
+    real *line;
+};
+typedef void fold_kernel(const struct fold_row *row);
+
 /* to[i * to_stride + j] = from[i * from_stride + j] for i < rows, j < count. */
 typedef void copy_kernel(int64_t rows, int64_t count, const real *from, int64_t from_stride,
                          real *to, int64_t to_stride);
@@ -154,6 +166,7 @@ struct kernels {
     dot_kernel *const (*dot)[DOT_MAX_ROWS + 1];    /* [columns][rows] */
     line_kernel *const (*line)[LINE_MAX_ROWS + 1]; /* [vectors][rows] */
     weave_kernel *const *weave;                    /* [lines] */
+    fold_kernel *const *fold;                      /* [blocks of a window] */
     copy_kernel *copy;
     split_kernel *split;
     activate_kernel *const *activate; /* [activation number], element by element */

@@ -17,6 +17,7 @@
 #include "axis.h"
 #include "columns.h"
 #include "dot.h"
+#include "fold.h"
 #include "lines.h"
 #include "transpose.h"
 
@@ -188,6 +189,7 @@ const struct kernels TABLE_NAME(CONVT_ISA_NAME) = {
     .dot = dot_tiles,
     .line = line_tiles,
     .weave = weave_table,
+    .fold = fold_table,
     .copy = copy,
     .activate = activate_table,
     .slope = slope_table,

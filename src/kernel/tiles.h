@@ -17,6 +17,7 @@ enum {
     LINE_MAX_ROWS = 12,
     LINE_MAX_VECTORS = 8,
     LINE_MAX_WEAVE = 8,
+    FOLD_MAX_BLOCKS = 9,
     OUTER_MAX_ROWS = 14,
     OUTER_MAX_GROUPS = 3
 };

@@ -115,9 +115,9 @@ static void list_pixels(const struct item *it, const struct pair *pair, struct c
 }
 
 /* Even shares: a last tile of one row would wait for its own sums. */
-static void run_tiles(const struct item *it, const struct gather_block *block, int64_t pixels)
+void FN(convti_run_tiles)(const struct kernels *kernels, const struct gather_block *block,
+                          int64_t pixels)
 {
-    const struct kernels *kernels = it->call->kernels;
     int64_t vectors = 1;
     while (vectors * kernels->tiles.lanes < block->columns) vectors++;
     const int64_t most = kernels->tiles.gemm_rows[vectors];
@@ -151,7 +151,7 @@ static void run_panels(const struct item *it, const struct desk *desk, int64_t r
             .add = !first,
             .finish = last && !call->channels_first ? call->finish : NULL,
         };
-        run_tiles(it, &block, pixels);
+        FN(convti_run_tiles)(call->kernels, &block, pixels);
     }
 }
 

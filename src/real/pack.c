@@ -66,12 +66,14 @@ void FN(convti_pack_forward)(struct team *team, const struct convt_layer *l)
     const struct geometry *g = &l->geometry;
     const struct weight_strides *s = &g->stored;
     const real *w = l->kernel;
-    if (l->lines.chosen)
-        FN(convti_pack_lines)(team, l);
-    else
+    switch (l->forward_by) {
+    case BY_LINES: FN(convti_pack_lines)(team, l); break;
+    case BY_FOLD: FN(convti_pack_fold)(team, l); break;
+    case BY_GATHER:
         pack(team,
              &(struct source){w + s->first, &l->forward, l->kernels, s->filter, s->channel, s->tap},
              l->packed_forward);
+    }
     if (l->bias) {
         const real *bias = l->bias;
         real *padded = l->packed_bias;

@@ -33,10 +33,11 @@ static void *scratch_of(const struct convt_layer *l, const struct team *team)
 /* In front of the team: the cuts for a batch of n. */
 static void cut_forward(struct convt_layer *l, int64_t n)
 {
-    if (l->lines.chosen)
-        convti_cut_lines_for(&l->lines, n, sizeof(real));
-    else
-        convti_cut_slabs_for(&l->forward, n, sizeof(real));
+    switch (l->forward_by) {
+    case BY_LINES: convti_cut_lines_for(&l->lines, n, sizeof(real)); break;
+    case BY_FOLD: convti_cut_fold_for(&l->fold, n); break;
+    case BY_GATHER: convti_cut_slabs_for(&l->forward, n, sizeof(real));
+    }
 }
 
 static struct gather_call forward_call(struct team *team, const struct convt_layer *l, int64_t n,
@@ -64,10 +65,11 @@ static void pack_forward(struct team *team, const struct convt_layer *l)
 /* Team; ends without a barrier. The contraction in the formulation of the plan. */
 static void contract(const struct convt_layer *l, const struct gather_call *call)
 {
-    if (l->lines.chosen)
-        FN(convti_lines)(&l->lines, call);
-    else
-        FN(convti_gather)(call);
+    switch (l->forward_by) {
+    case BY_LINES: FN(convti_lines)(&l->lines, call); break;
+    case BY_FOLD: FN(convti_fold)(&l->fold, call); break;
+    case BY_GATHER: FN(convti_gather)(call);
+    }
 }
 
 /* Team. What an activation that is no elementwise row does behind the gather: y = f(z). */
@@ -289,7 +291,9 @@ static void backward(struct convt_layer *l, convt_const_view x, convt_const_view
 static size_t scratch(const struct convt_layer *l)
 {
     const bool rows = convti_activation_on_axis(l->cfg.activation.kind);
-    const size_t forward = l->lines.chosen ? l->lines.bytes : l->forward.desk.bytes;
+    const size_t forward = l->forward_by == BY_LINES  ? l->lines.bytes
+                           : l->forward_by == BY_FOLD ? l->fold.bytes
+                                                      : l->forward.desk.bytes;
     if (l->cfg.inference) return forward;
     const size_t all[] = {forward, l->backward.desk.bytes,
                           convti_has_gradients(l) ? FN(convti_outer_scratch)(l) : 0, l->sweep.bytes,

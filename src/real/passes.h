@@ -38,11 +38,21 @@ struct gather_call {
 };
 void FN(convti_gather)(const struct gather_call *call); /* team; ends without a barrier */
 
+/* Pixels against a wide panel. */
+void FN(convti_run_tiles)(const struct kernels *kernels, const struct gather_block *block,
+                          int64_t pixels);
+
 /* ---- lines.c: forward with few filters ------------------------------------------------------- */
 void FN(convti_pack_lines)(struct team *team, const struct convt_layer *l); /* team */
 
 /* Team; ends without a barrier. Everything of the call but its plan. */
 void FN(convti_lines)(const struct lines_plan *plan, const struct gather_call *call);
+
+/* ---- fold.c: forward with few filters over many channels ------------------------------------- */
+void FN(convti_pack_fold)(struct team *team, const struct convt_layer *l); /* team */
+
+/* Team; ends without a barrier. Everything of the call but its plan. */
+void FN(convti_fold)(const struct fold_plan *plan, const struct gather_call *call);
 
 /* ---- outer.c: dw ----------------------------------------------------------------------------- */
 struct outer_call {
