@@ -154,6 +154,9 @@ INLINE void transpose_halves(const real *from, int64_t from_stride, real *to, in
     }
 }
 
+/* Rows are short stretches of memory far apart: the processor does not fetch by itself what comes next. */
+enum { TRANSPOSE_AHEAD = 256 / sizeof(real) };
+
 /* At least LANES rows and HALF columns. */
 static void transpose_wide(int64_t rows, int64_t columns, const real *from, int64_t from_stride,
                            real *to, int64_t to_stride)
@@ -162,6 +165,9 @@ static void transpose_wide(int64_t rows, int64_t columns, const real *from, int6
         const int64_t row = r + LANES <= rows ? r : rows - LANES;
         for (int64_t c = 0; c < columns; c += HALF) {
             const int64_t column = c + HALF <= columns ? c : columns - HALF;
+            if (c % LINE_REALS == 0) UNROLL
+            for (int i = 0; i < LANES; i++)
+                __builtin_prefetch(from + (row + i) * from_stride + column + TRANSPOSE_AHEAD);
             transpose_halves(from + row * from_stride + column, from_stride,
                              to + column * to_stride + row, to_stride);
         }
