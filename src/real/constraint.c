@@ -8,6 +8,7 @@
  */
 #include <tgmath.h>
 
+#include "integer.h"
 #include "projection.h"
 #include "real.h"
 
@@ -33,52 +34,76 @@ static inline real clip(real x, real low, real high)
     return y > high ? high : y;
 }
 
-static real constrained(convt_constraint_kind kind, const struct params *params, real w, real norm)
+/* One element; and count <= CHUNK of them, each with its norm. Inlined once a row, so that which row it is is no
+ * question within the loop. */
+typedef real constrained(struct params p, real w, real norm);
+typedef void constrain(const struct params *params, int64_t count, real *row, const real *norms);
+
+static inline __attribute__((always_inline)) void constrain_row(constrained *f,
+                                                                const struct params *params,
+                                                                int64_t count, real *row,
+                                                                const real *norms)
 {
     const struct params p = *params;
-    real y = w;
-    switch ((int)kind) {
-#define CONSTRAINT(enumerator, number, class_name, name, value, ...) \
-    case number:                                                     \
-        y = value;                                                   \
-        break;
+    for (int64_t c = 0; c < count; c++) row[c] = f(p, row[c], norms[c]);
+}
+
+#define CONSTRAINT(enumerator, number, class_name, name, value, ...)                    \
+    static inline real constrained_##name(struct params p, real w, real norm)           \
+    {                                                                                   \
+        return (void)p, (void)norm, (value);                                            \
+    }                                                                                   \
+    static void constrain_##name(const struct params *params, int64_t count, real *row, \
+                                 const real *norms)                                     \
+    {                                                                                   \
+        constrain_row(constrained_##name, params, count, row, norms);                   \
+    }
 #include "convt/constraints.def"
 #undef CONSTRAINT
-    }
-    return y;
-}
+
+static constrain *const constrain_table[] = {
+#define CONSTRAINT(enumerator, number, class_name, name, ...) [number] = constrain_##name,
+#include "convt/constraints.def"
+#undef CONSTRAINT
+};
 
 static real *row_of(const struct group *group, int64_t n, int64_t h, int64_t w)
 {
     return group->first + n * group->stride[0] + h * group->stride[1] + w * group->stride[2];
 }
 
-static void add_squares(const struct group *group, double sums[CHUNK])
+static void add_squares(const struct group *group, const real *row, double sums[CHUNK])
 {
+    if (group->columns)
+        for (int64_t c = 0; c < group->width; c++) sums[c] += (double)row[c] * (double)row[c];
+    else
+        for (int64_t c = 0; c < group->width; c++) sums[0] += (double)row[c] * (double)row[c];
+}
+
+static void find_norms(const struct group *group, real norms[CHUNK])
+{
+    double sums[CHUNK] = {0};
     for (int64_t n = 0; n < group->count[0]; n++)
         for (int64_t h = 0; h < group->count[1]; h++)
-            for (int64_t w = 0; w < group->count[2]; w++) {
-                const real *row = row_of(group, n, h, w);
-                for (int64_t c = 0; c < group->width; c++)
-                    sums[group->columns ? c : 0] += (double)row[c] * (double)row[c];
-            }
+            for (int64_t w = 0; w < group->count[2]; w++)
+                add_squares(group, row_of(group, n, h, w), sums);
+    if (group->columns)
+        for (int64_t c = 0; c < group->width; c++) norms[c] = (real)sqrt(sums[c]);
+    else
+        for (int64_t c = 0; c < CHUNK; c++) norms[c] = c > 0 ? norms[0] : (real)sqrt(sums[0]);
 }
 
 static void project_group(const convti_projection *projection, const struct params *params,
                           const struct group *group)
 {
-    double sums[CHUNK] = {0};
-    real norms[CHUNK];
-    if (projection->needs_norm) add_squares(group, sums);
-    for (int64_t c = 0; c < CHUNK; c++) norms[c] = (real)sqrt(sums[c]);
+    constrain *const f = constrain_table[projection->kind];
+    real norms[CHUNK] = {0};
+    if (projection->needs_norm) find_norms(group, norms);
     for (int64_t n = 0; n < group->count[0]; n++)
         for (int64_t h = 0; h < group->count[1]; h++)
-            for (int64_t w = 0; w < group->count[2]; w++) {
-                real *row = row_of(group, n, h, w);
-                for (int64_t c = 0; c < group->width; c++)
-                    row[c] = constrained(projection->kind, params, row[c],
-                                         norms[group->columns ? c : 0]);
-            }
+            for (int64_t w = 0; w < group->count[2]; w++)
+                for (int64_t c = 0; c < group->width; c += CHUNK)
+                    f(params, lesser(group->width - c, CHUNK), row_of(group, n, h, w) + c, norms);
 }
 
 /* All groups that start in one row. */
