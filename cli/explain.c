@@ -3,12 +3,12 @@
  */
 #include "explain.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
+#include "dump.h"
 #include "model.h"
 
 /* "forward: ...\n" lines to one member each. */
@@ -19,7 +19,7 @@ static json_t *members_of(char *text)
         char *colon = strstr(line, ": ");
         if (!colon) continue;
         *colon = 0;
-        json_object_set_new(object, line, json_string(colon + 2));
+        object = json_with(object, line, json_string(colon + 2));
     }
     return object;
 }
@@ -30,17 +30,13 @@ static int print(const convt_layer *layer, bool json)
     char *text = malloc(length + 1);
     if (!text) return complain(EXIT_FAILED, "--config", "out of memory");
     convt_layer_explain(layer, text, length + 1);
-    if (json) {
-        json_t *object = members_of(text);
-        char *dump = json_dumps(object, JSON_INDENT(2));
-        if (dump) puts(dump);
-        free(dump);
-        json_decref(object);
-    } else {
+    int code = EXIT_OK;
+    if (json)
+        code = dump(members_of(text), "--json");
+    else
         fputs(text, stdout);
-    }
     free(text);
-    return EXIT_OK;
+    return code;
 }
 
 static int create(const convt_config *cfg, const explain_options *opt, convt_layer **layer)

@@ -4,12 +4,12 @@
  */
 #include "gradcheck.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
+#include "dump.h"
 #include "model.h"
 #include "options.h"
 
@@ -122,8 +122,8 @@ static json_t *json_row(const convt_gradcheck_row *row)
 {
     json_t *index = json_array(), *shape = json_array();
     for (int i = 0; i < row->rank; i++) {
-        json_array_append_new(shape, json_integer(row->dims[i]));
-        if (row->direction < 0) json_array_append_new(index, json_integer(row->index[i]));
+        shape = json_and(shape, json_integer(row->dims[i]));
+        if (row->direction < 0) index = json_and(index, json_integer(row->index[i]));
     }
     return json_pack("{s:s, s:o, s:I, s:I, s:I, s:I, s:f, s:o, s:f, s:f, s:s}", "name", row->name,
                      "shape", shape, "elements", (json_int_t)row->elements, "checked",
@@ -136,20 +136,15 @@ static int print_json(const convt_gradcheck_report *r)
 {
     static const char *const modes[] = {"elements", "sample", "directions"};
     json_t *blocks = json_array();
-    for (int i = 0; i < r->count; i++) json_array_append_new(blocks, json_row(&r->rows[i]));
-    json_t *root = json_pack("{s:b, s:s, s:s, s:s, s:b, s:f, s:I, s:I, s:I, s:o}", "passed",
-                             r->verdict == CONVT_GRADCHECK_PASSED, "verdict",
-                             convt_gradcheck_verdict_text(r->verdict), "block", r->block, "mode",
-                             modes[r->options.mode], "float32", r->options.float32, "rtol",
-                             r->options.rtol.value, "seed", (json_int_t)r->options.seed,
-                             "forward_calls", (json_int_t)r->forward_calls, "backward_calls",
-                             (json_int_t)r->backward_calls, "blocks", blocks);
-    char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
-    json_decref(root);
-    if (!text) return complain(EXIT_FAILED, "--json", "no JSON could be made of the report");
-    puts(text);
-    free(text);
-    return EXIT_OK;
+    for (int i = 0; i < r->count; i++) blocks = json_and(blocks, json_row(&r->rows[i]));
+    return dump(json_pack("{s:b, s:s, s:s, s:s, s:b, s:f, s:I, s:I, s:I, s:o}", "passed",
+                          r->verdict == CONVT_GRADCHECK_PASSED, "verdict",
+                          convt_gradcheck_verdict_text(r->verdict), "block", r->block, "mode",
+                          modes[r->options.mode], "float32", r->options.float32, "rtol",
+                          r->options.rtol.value, "seed", (json_int_t)r->options.seed,
+                          "forward_calls", (json_int_t)r->forward_calls, "backward_calls",
+                          (json_int_t)r->backward_calls, "blocks", blocks),
+                "--json");
 }
 
 /* ---- the command ----------------------------------------------------------------------------- */

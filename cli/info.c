@@ -2,12 +2,12 @@
  * convt info: the layers of a model as a table, or as JSON for programs; with --config how one layer
  * computes.
  */
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
+#include "dump.h"
 #include "explain.h"
 #include "model.h"
 #include "options.h"
@@ -205,7 +205,7 @@ static json_t *json_shape(const convt_spec_row *row)
 {
     json_t *shape = row->rank ? json_pack("[n]") : json_null();
     for (int i = 0; i < row->rank; i++)
-        json_array_append_new(shape, row->size[i] > 0 ? json_integer(row->size[i]) : json_null());
+        shape = json_and(shape, row->size[i] > 0 ? json_integer(row->size[i]) : json_null());
     return shape;
 }
 
@@ -223,18 +223,13 @@ static int print_json(const convt_spec *spec, const info_row shown[], int count,
 {
     const convt_spec_row x = input_of(spec);
     json_t *layers = json_array();
-    for (int i = 0; i < count; i++) json_array_append_new(layers, json_row(&shown[i]));
-    json_t *root = json_pack(
-        "{s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:o}", "file", file, "input_shape", json_shape(&x),
-        "dtype", dtype_of(spec), "data_format", format_of(spec), "layers", layers, "parameters",
-        json_size(total_of(shown, count)), "memory", json_size(memory > 0 ? memory : -1),
-        "predicts_only", spec->predicts_only ? json_string(spec->predicts_only) : json_null());
-    char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
-    json_decref(root);
-    if (!text) return complain(EXIT_FAILED, file, "no JSON could be made of it");
-    puts(text);
-    free(text);
-    return EXIT_OK;
+    for (int i = 0; i < count; i++) layers = json_and(layers, json_row(&shown[i]));
+    return dump(json_pack("{s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:o}", "file", file, "input_shape",
+                          json_shape(&x), "dtype", dtype_of(spec), "data_format", format_of(spec),
+                          "layers", layers, "parameters", json_size(total_of(shown, count)),
+                          "memory", json_size(memory > 0 ? memory : -1), "predicts_only",
+                          spec->predicts_only ? json_string(spec->predicts_only) : json_null()),
+                file);
 }
 
 /* ---- the command ----------------------------------------------------------------------------- */

@@ -27,6 +27,9 @@ check_pie_supported(LANGUAGES C)
 # Tests run side by side and use more threads than there are cores: waiting must not spin.
 set(CONVT_TEST_ENVIRONMENT OMP_WAIT_POLICY=passive)
 set(CONVT_TEST_TIMEOUT 900)
+if(CONVT_LONG_TESTS)
+    set(CONVT_TEST_TIMEOUT 14400)
+endif()
 
 if(CONVT_SANITIZE)
     set(sanitize -fsanitize=${CONVT_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)

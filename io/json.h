@@ -55,6 +55,11 @@ convt_status convti_json_unknown_key(const convti_place *place, const char *clas
  * NULL where that is NULL, or memory is out. */
 json_t *convti_json_serialized(const char *module, const char *class_name, json_t *config);
 
+/* An array with one more element, an object with one more member (both taken over). NULL where one of the two
+ * is NULL or memory is out, and nothing is left of either: a value that is made in steps is whole or NULL. */
+json_t *convti_json_and(json_t *array, json_t *value);
+json_t *convti_json_with(json_t *object, const char *key, json_t *value);
+
 /* A serialized object may be registered under its own name alone: `name` or its class name. */
 convt_status convti_json_check_registered(const convti_place *place, const char *key,
                                           const json_t *object, const char *name);

@@ -101,6 +101,20 @@ json_t *convti_json_serialized(const char *module, const char *class_name, json_
                   : NULL;
 }
 
+json_t *convti_json_and(json_t *array, json_t *value)
+{
+    if (json_array_append_new(array, value) == 0) return array;
+    json_decref(array);
+    return NULL;
+}
+
+json_t *convti_json_with(json_t *object, const char *key, json_t *value)
+{
+    if (json_object_set_new(object, key, value) == 0) return object;
+    json_decref(object);
+    return NULL;
+}
+
 convt_status convti_json_check_registered(const convti_place *place, const char *key,
                                           const json_t *object, const char *name)
 {

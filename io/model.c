@@ -96,23 +96,14 @@ void convt_spec_free(convt_spec *spec)
 
 /* ---- the config as Keras reads it ------------------------------------------------------------ */
 
-/* What was built, or NULL where a part of it found no memory. */
-static json_t *unless(bool failed, json_t *built)
-{
-    if (!failed) return built;
-    json_decref(built);
-    return NULL;
-}
-
 /* [null, ...] as Keras has shapes. */
 static json_t *batch_shape(const convti_tensor *tensor)
 {
     json_t *shape = json_pack("[n]");
-    bool failed = !shape;
     for (int i = 0; i < tensor->rank; i++)
-        failed |= json_array_append_new(shape, tensor->size[i] > 0 ? json_integer(tensor->size[i])
-                                                                   : json_null()) != 0;
-    return unless(failed, shape);
+        shape = convti_json_and(shape,
+                                tensor->size[i] > 0 ? json_integer(tensor->size[i]) : json_null());
+    return shape;
 }
 
 /* Enough is known of a shape to build a layer for it. */
@@ -126,10 +117,9 @@ static json_t *layer_of_item(const convti_item *item, const convti_tensor *input
 {
     json_t *layer =
         convti_json_serialized("keras.layers", item->class_name, json_incref(item->config));
-    const bool failed =
-        input && json_object_set_new(layer, "build_config",
-                                     json_pack("{s:o}", "input_shape", batch_shape(input))) != 0;
-    return unless(failed, layer);
+    return input ? convti_json_with(layer, "build_config",
+                                    json_pack("{s:o}", "input_shape", batch_shape(input)))
+                 : layer;
 }
 
 static json_t *input_layer(const convti_items *items)
@@ -144,14 +134,13 @@ static json_t *input_layer(const convti_items *items)
 static json_t *sequential_of(const convti_items *items)
 {
     json_t *layers = json_array();
-    bool failed = is_given(items, &items->list[0].input) &&
-                  json_array_append_new(layers, input_layer(items)) != 0;
+    if (is_given(items, &items->list[0].input))
+        layers = convti_json_and(layers, input_layer(items));
     for (int i = 0; i < items->count; i++) {
         const convti_item *item = &items->list[i];
         const convti_tensor *input = is_given(items, &item->input) ? &item->input : NULL;
-        failed |= json_array_append_new(layers, layer_of_item(item, input)) != 0;
+        layers = convti_json_and(layers, layer_of_item(item, input));
     }
-    layers = unless(failed, layers);
     return convti_json_serialized("keras", "Sequential",
                                   json_pack("{s:s, s:o}", "name", "sequential", "layers", layers));
 }

@@ -67,10 +67,17 @@ starve() {
 single=8
 
 starve none info run/model.npz
+starve none info run/model.npz --json
+starve none info --config layer.json --input 1,4,4,3 --json
 starve none info --config layer.json --input 1,4,4,3
 starve y.npy predict --model run/model.npz --in x.npy --out y.npy
 starve grid.png sample --run run --out grid.png
 starve none gradcheck --config layer.json --input 2,2,3
+starve none gradcheck --config layer.json --input 2,2,3 --json
+expect 0 "$convt" convert run/model.npz kept.onnx
+starve m.onnx convert run/model.npz m.onnx
+starve m.npz convert kept.onnx m.npz
+starve m.safetensors convert run/model.npz m.safetensors
 # From x to y, whose pictures go through memory of their own.
 npy y.npy '<f4' '(2, 8, 8, 1)'
 head -c 512 /dev/zero >>y.npy

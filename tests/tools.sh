@@ -197,9 +197,9 @@ leg_reproducible() {
 leg_long() {
     need_tests
     install_missing
-    build ci build/test
+    build long build/test
     CONVT_BITS_CONFIGS=500 CONVT_GRADCHECK_CONFIGS=1000 CONVT_MALLOC_STEPS=1000000 CONVT_HUGE=1 \
-        ctest --test-dir build/test --output-on-failure -j 1 --timeout 3600 --no-tests=error \
+        ctest --test-dir build/test --output-on-failure -j 1 --no-tests=error \
         -R 'test_(bits|gradcheck_layer|cli_memory|huge)'
 }
 

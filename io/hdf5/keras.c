@@ -35,7 +35,6 @@ enum { PATH = 192, NAME = sizeof((convt_array *)NULL)->name };
 typedef struct walk {
     const convti_items *items;
     const char *root;
-    json_t *seen; /* how many there were of each class */
     int next;
     /* the layer that the walk is at */
     const convti_item *item;
@@ -44,15 +43,13 @@ typedef struct walk {
     char path[PATH]; /* of its vars */
 } walk;
 
-static bool begin_walk(walk *w, const convti_items *items, const char *root)
+/* Layers of the class in front. */
+static int count_before(const convti_items *items, int index, const char *stem)
 {
-    *w = (walk){.items = items, .root = root, .seen = json_object()};
-    return w->seen;
-}
-
-static void end_walk(walk *w)
-{
-    json_decref(w->seen);
+    int count = 0;
+    for (int i = 0; i < index; i++)
+        count += strcmp(convti_class_stem(items->list[i].class_name), stem) == 0;
+    return count;
 }
 
 static bool next_layer(walk *w)
@@ -62,9 +59,8 @@ static bool next_layer(walk *w)
     w->item = &w->items->list[w->next++];
     w->variables = convti_item_variables(w->item, w->names);
     const char *stem = convti_class_stem(w->item->class_name);
-    const json_int_t before = json_integer_value(json_object_get(w->seen, stem));
-    json_object_set_new(w->seen, stem, json_integer(before + 1));
-    if (before > 0) snprintf(number, sizeof number, "_%lld", (long long)before);
+    const int before = count_before(w->items, w->next - 1, stem);
+    if (before > 0) snprintf(number, sizeof number, "_%d", before);
     snprintf(w->path, PATH, "%s/%s%s/vars", w->root, stem, number);
     return true;
 }
@@ -113,13 +109,10 @@ static convt_status read_layer(convti_hdf5 *h5, const walk *w, convt_archive *we
 static convt_status read_layers(convti_hdf5 *h5, const convti_items *items, convt_archive *weights,
                                 convt_error *err)
 {
-    walk w;
     convt_status status = CONVT_OK;
     const bool old = !convti_hdf5_has(h5, container) && convti_hdf5_has(h5, old_container);
-    if (!begin_walk(&w, items, old ? old_container : container))
-        return out_of_memory(h5->name, items, err);
+    walk w = {.items = items, .root = old ? old_container : container};
     while (!status && next_layer(&w)) status = read_layer(h5, &w, weights, err);
-    end_walk(&w);
     return status;
 }
 
@@ -211,9 +204,9 @@ static json_t *sequential(const convti_items *items)
 {
     json_t *layers = json_array();
     for (int i = 0; i < items->count; i++)
-        json_array_append_new(layers,
-                              convti_json_serialized("keras.layers", items->list[i].class_name,
-                                                     json_incref(items->list[i].config)));
+        layers = convti_json_and(layers,
+                                 convti_json_serialized("keras.layers", items->list[i].class_name,
+                                                        json_incref(items->list[i].config)));
     return convti_json_serialized(
         "keras", "Sequential",
         json_pack("{s:s, s:b, s:o}", "name", "sequential", "trainable", 1, "layers", layers));
@@ -241,13 +234,13 @@ static convt_status add_input_shape(json_t *model, const convti_items *items, co
                            "cannot be written: the shape of the input of %s is not known, without "
                            "which Keras takes no weights",
                            items->list[0].name);
-    json_t *shape = json_array();
-    json_array_append_new(shape, json_null());
+    json_t *shape = json_pack("[n]");
     for (int i = 0; i < input->rank; i++)
-        json_array_append_new(shape,
-                              input->size[i] > 0 ? json_integer(input->size[i]) : json_null());
-    json_object_set_new(config, "build_input_shape", shape);
-    return CONVT_OK;
+        shape =
+            convti_json_and(shape, input->size[i] > 0 ? json_integer(input->size[i]) : json_null());
+    return json_object_set_new(config, "build_input_shape", shape) == 0
+               ? CONVT_OK
+               : convti_no_memory(err, name, sizeof *shape);
 }
 
 static convt_status check_layers(const convti_items *items, const char *name, convt_error *err)
@@ -320,13 +313,11 @@ static convt_status write_weights(const convti_items *items, const convt_archive
                                   const char *name, convti_bytes *bytes, convt_error *err)
 {
     convti_hdf5 h5;
-    walk w;
+    walk w = {.items = items, .root = container};
     convt_status status = convti_hdf5_create(&h5, name, err);
     if (status) return status;
-    if (!begin_walk(&w, items, container)) status = out_of_memory(name, items, err);
-    if (!status) status = convti_hdf5_add_group(&h5, "vars", "model", err);
+    status = convti_hdf5_add_group(&h5, "vars", "model", err);
     while (!status && next_layer(&w)) status = write_layer(&h5, &w, weights, err);
-    end_walk(&w);
     return convti_hdf5_finish(&h5, status, &bytes->data, &bytes->size, err);
 }
 

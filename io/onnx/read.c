@@ -97,6 +97,11 @@ convt_status convti_onnx_add_layer(convti_onnx_reader *r, const char *class_name
     return CONVT_OK;
 }
 
+convt_status convti_onnx_say(convti_onnx_reader *r, const char *key, json_t *value)
+{
+    return json_object_set_new(r->last, key, value) == 0 ? CONVT_OK : no_memory(r, sizeof *value);
+}
+
 convt_status convti_onnx_add_weight(convti_onnx_reader *r, const char *variable,
                                     const convti_onnx_tensor *tensor, const int axes[],
                                     double scale)
@@ -367,8 +372,8 @@ static json_t *input_layer(convti_onnx_reader *r)
     const char *name = take_name(r, "input_layer");
     json_t *shape = json_pack("[n]");
     for (int i = 1; i < input->rank; i++)
-        json_array_append_new(shape,
-                              input->size[i] > 0 ? json_integer(input->size[i]) : json_null());
+        shape =
+            convti_json_and(shape, input->size[i] > 0 ? json_integer(input->size[i]) : json_null());
     return convti_json_serialized("keras.layers", "InputLayer",
                                   json_pack("{s:o, s:s, s:s}", "batch_shape", shape, "dtype",
                                             dtype_of(r), "name", name ? name : "input_layer"));

@@ -68,6 +68,9 @@ int convti_onnx_count_consumers(const convti_onnx_graph *graph, convti_wire valu
 /* A layer of the node's name whose config has `more` (stolen; NULL: no memory). */
 convt_status convti_onnx_add_layer(convti_onnx_reader *r, const char *class_name, json_t *more);
 
+/* A member of the last layer's config, new or another value (stolen; NULL: no memory). */
+convt_status convti_onnx_say(convti_onnx_reader *r, const char *key, json_t *value);
+
 /* A weight of the last layer: the tensor's axes permuted, or, with axes NULL, all of it in one. */
 convt_status convti_onnx_add_weight(convti_onnx_reader *r, const char *variable,
                                     const convti_onnx_tensor *tensor, const int axes[],

@@ -40,8 +40,7 @@ static convt_status add_plain(convti_onnx_reader *r, convt_activation_kind kind)
         return convti_onnx_add_layer(r, "Activation", json_pack("{s:o}", "activation", name));
     r->owner = (convti_wire){0};
     r->biasless = 0;
-    json_object_set_new(r->last, "activation", name);
-    return CONVT_OK;
+    return convti_onnx_say(r, "activation", name);
 }
 
 /* Classes of Keras that say one argument. */

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json.h"
 #include "read.h"
 
 enum { MOST_SIZE = 1 << 30 };
@@ -251,22 +252,24 @@ static json_t *pair(const int64_t values[2])
 }
 
 /* padding, output_padding, and what Keras has no words for. */
-static convt_status say_padding(convti_onnx_reader *r, const convolution *c, json_t *config)
+static convt_status say_padding(convti_onnx_reader *r, const convolution *c, json_t **config)
 {
     keras_words words;
-    json_t *beyond = json_object();
     const bool strided = c->strides[0] > 1 || c->strides[1] > 1,
                dilated = c->dilations[0] > 1 || c->dilations[1] > 1, keras = find_words(c, &words);
     const int64_t *output_padding = keras ? words.output_padding : c->output_padding;
-    convt_status status = keras ? CONVT_OK : check_output_padding(r, c);
-    json_object_set_new(config, "padding", json_string(keras && words.same ? "same" : "valid"));
-    json_object_set_new(config, "output_padding",
-                        output_padding[0] < 0 ? json_null() : pair(output_padding));
-    if (!keras) json_object_set_new(beyond, "explicit_padding", sides(c));
-    if (strided && dilated) json_object_set_new(beyond, "strides_with_dilation", json_true());
-    if (json_object_size(beyond) > 0) json_object_set(config, "convt", beyond);
-    json_decref(beyond);
-    return status;
+    *config =
+        convti_json_with(*config, "padding", json_string(keras && words.same ? "same" : "valid"));
+    *config = convti_json_with(*config, "output_padding",
+                               output_padding[0] < 0 ? json_null() : pair(output_padding));
+    if (!keras || (strided && dilated)) {
+        json_t *beyond = json_object();
+        if (!keras) beyond = convti_json_with(beyond, "explicit_padding", sides(c));
+        if (strided && dilated)
+            beyond = convti_json_with(beyond, "strides_with_dilation", json_true());
+        *config = convti_json_with(*config, "convt", beyond);
+    }
+    return keras ? CONVT_OK : check_output_padding(r, c);
 }
 
 static convt_status read_conv_transpose(convti_onnx_reader *r)
@@ -281,7 +284,7 @@ static convt_status read_conv_transpose(convti_onnx_reader *r)
                   "kernel_size", (json_int_t)c.kernel->size[2], (json_int_t)c.kernel->size[3],
                   "strides", pair(c.strides), "dilation_rate", pair(c.dilations), "data_format",
                   convti_onnx_data_format(r), "activation", "linear", "use_bias", c.bias != NULL);
-    status = say_padding(r, &c, config);
+    status = say_padding(r, &c, &config);
     if (status)
         json_decref(config);
     else
@@ -411,8 +414,8 @@ static convt_status read_add(convti_onnx_reader *r)
     if (status) return status;
     if (is_bias(r, tensor)) {
         r->biasless = 0;
-        json_object_set_new(r->last, "use_bias", json_true());
-        return convti_onnx_add_weight(r, "bias", tensor, NULL, 1);
+        status = convti_onnx_say(r, "use_bias", json_true());
+        return status ? status : convti_onnx_add_weight(r, "bias", tensor, NULL, 1);
     }
     if (convti_onnx_tensor_reals(tensor, &offset, 1) != 1 || tensor->rank > r->rank)
         return convti_onnx_refuse_node(r, "adds more than one number, and is no bias");
@@ -421,8 +424,7 @@ static convt_status read_add(convti_onnx_reader *r)
                                : NULL;
     if (!before || json_real_value(before) < 0 || json_real_value(before) > 0)
         return rescale(r, 1, offset);
-    json_object_set_new(r->last, "offset", json_real(offset));
-    return CONVT_OK;
+    return convti_onnx_say(r, "offset", json_real(offset));
 }
 
 /* ---- nothing --------------------------------------------------------------------------------- */

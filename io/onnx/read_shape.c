@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json.h"
 #include "read.h"
 
 enum { MOST_SIZE = 1 << 30 };
@@ -46,7 +47,7 @@ static convt_status reshape(convti_onnx_reader *r, int64_t size[4], int rank)
     complete(r, size, rank);
     for (int i = 1; i < rank; i++) {
         unknown += size[i] == 0;
-        json_array_append_new(target, json_integer(size[i] > 0 ? size[i] : -1));
+        target = convti_json_and(target, json_integer(size[i] > 0 ? size[i] : -1));
     }
     const int64_t all = elements_of(r->size, r->rank), now = elements_of(size, rank);
     if (unknown > 1 || r->turned || (all && now && all != now)) {
@@ -58,10 +59,8 @@ static convt_status reshape(convti_onnx_reader *r, int64_t size[4], int rank)
     }
     r->rank = rank;
     memcpy(r->size, size, (size_t)rank * sizeof *size);
-    if (r->last_class && strcmp(r->last_class, "Reshape") == 0) {
-        json_object_set_new(r->last, "target_shape", target);
-        return CONVT_OK;
-    }
+    if (r->last_class && strcmp(r->last_class, "Reshape") == 0)
+        return convti_onnx_say(r, "target_shape", target);
     return convti_onnx_add_layer(r, "Reshape", json_pack("{s:o}", "target_shape", target));
 }
 

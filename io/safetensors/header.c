@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json.h"
 #include "status.h"
 
 /* More than any model has; what is known of a tensor is longer than its text. */
@@ -355,7 +356,7 @@ static json_t *tensor_json(const convt_array *array, uint64_t begin, uint64_t en
                                         [CONVT_ELEMENT_I64] = "I64"};
     json_t *shape = json_array();
     for (int i = 0; i < array->rank; i++)
-        json_array_append_new(shape, json_integer(array->shape[i]));
+        shape = convti_json_and(shape, json_integer(array->shape[i]));
     return json_pack("{s:s, s:o, s:[I, I]}", "dtype", names[array->element], "shape", shape,
                      "data_offsets", (json_int_t)begin, (json_int_t)end);
 }
@@ -364,18 +365,14 @@ static json_t *header_json(const convt_archive *archive, const int order[], cons
 {
     json_t *root = json_object();
     uint64_t place = 0;
-    int failed = 0;
-    if (config)
-        failed = json_object_set_new(root, "__metadata__", json_pack("{s:s}", "config", config));
-    for (int i = 0; i < archive->count && !failed; i++) {
+    if (config) root = convti_json_with(root, "__metadata__", json_pack("{s:s}", "config", config));
+    for (int i = 0; i < archive->count; i++) {
         const convt_array *array = &archive->arrays[order[i]];
         const uint64_t end = place + convti_array_bytes(array);
-        failed = json_object_set_new(root, array->name, tensor_json(array, place, end));
+        root = convti_json_with(root, array->name, tensor_json(array, place, end));
         place = end;
     }
-    if (!failed) return root;
-    json_decref(root);
-    return NULL;
+    return root;
 }
 
 char *convti_safetensors_text(const convt_archive *archive, const int order[], const char *config)
