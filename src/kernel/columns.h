@@ -18,9 +18,8 @@
 #include "vector.h"
 
 enum {
-    COLUMN_VECTORS =
-        4, /* whose sums registers hold, even and odd rows apart: hides an addition's latency */
-    COLUMN_PARTS = 64, /* vectors whose sums L1 holds beside what is read */
+    COLUMN_VECTORS = 4, /* of sums in registers, even and odd rows apart: an addition waits */
+    COLUMN_PARTS = 64,  /* vectors whose sums L1 holds beside what is read */
     COLUMN_CHAINS = 8
 };
 

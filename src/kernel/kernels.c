@@ -133,7 +133,7 @@ static outer_kernel *const outer_tiles[OUTER_MAX_GROUPS + 1][KERNEL_MAX_VECTORS 
                                       [OUTER_MAX_ROWS + 1] = {OUTER_TILES(OUTER_ENTRY)};
 
 /* A vector of 64 bytes lies across two lines wherever it does not fill one. Between what was measured where
- * two multiply-adds of such vectors begin in a cycle, and where one does (adr/0012). */
+ * two multiply-adds of such vectors begin in a cycle, and where one does (adr/0012, adr/0013). */
 #if CONVT_VECTOR_BYTES == 64
 #define DOT_RATES                          \
     {                                      \
