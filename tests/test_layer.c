@@ -630,6 +630,38 @@ static void a_layer_explains_where_its_kernel_is_not_keras_own(void **state)
     }
 }
 
+/* A layer whose formulation the words name, of every kind that forward and dw have. */
+static void a_layer_explains_every_formulation(void **state)
+{
+    (void)state;
+    static const struct {
+        convt_config cfg;
+        const char *part;
+    } cases[] = {
+        {{.input = {8, 8, 64}, .filters = 64, .kernel_size = {2, 2}}, "\nforward: matrix products"},
+        {{.input = {4, 4, 700}, .filters = 1, .kernel_size = {1, 1}}, "\nforward: dot products"},
+        {{.input = {32, 64, 4}, .filters = 1, .kernel_size = {4, 4}, .strides = {2, 2}},
+         "\nforward: lines"},
+        {{.input = {9, 2, 900}, .filters = 1, .kernel_size = {8, 8}}, "then folded"},
+        {{.input = {9, 2, 900},
+          .filters = 1,
+          .kernel_size = {8, 8},
+          .data_format = CONVT_CHANNELS_FIRST},
+         "x brought to channels last first, y to channels first"},
+        {{.input = {8, 8, 64}, .filters = 64, .kernel_size = {2, 2}}, "filters of a tap"},
+        {{.input = {8, 8, 64}, .filters = 1, .kernel_size = {3, 3}}, "over a padded copy of dz"},
+        {{.input = {8, 8, 3}, .filters = 40, .kernel_size = {3, 3}}, "channels fill no vectors"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        convt_layer *layer;
+        char text[4096];
+        assert_int_equal(convt_layer_create(&layer, &cases[i].cfg, NULL), CONVT_OK);
+        convt_layer_explain(layer, text, sizeof text);
+        if (!strstr(text, cases[i].part)) fail_msg("no \"%s\" in: %s", cases[i].part, text);
+        convt_layer_destroy(layer);
+    }
+}
+
 static void a_reshape_that_fails_changes_nothing(void **state)
 {
     (void)state;
@@ -708,6 +740,7 @@ int main(void)
         cmocka_unit_test(a_reshape_that_fails_changes_nothing),
         cmocka_unit_test(what_a_layer_explains_fits_where_it_is_written),
         cmocka_unit_test(a_layer_explains_where_its_kernel_is_not_keras_own),
+        cmocka_unit_test(a_layer_explains_every_formulation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -355,12 +355,13 @@ static const convt_config few[] = {
      .kernel_size = {5, 9},
      .strides = {2, 2},
      .padding = CONVT_SAME},
-    {.input = {6, 7, 400},
+    {.input = {6, 7, 900},
      .filters = 2,
-     .kernel_size = {2, 2},
-     .strides = {3, 4},
-     .padding = CONVT_SAME,
-     .output_padding = {true, 2, 3}},
+     .kernel_size = {4, 4},
+     .strides = {2, 2},
+     .output_padding = {true, 1, 1}},
+    {.input = {3, 5, 1200}, .filters = 1, .kernel_size = {3, 9}},
+    {.input = {3, 5, 1200}, .filters = 1, .kernel_size = {3, 6}},
 };
 
 static void check_few(const char *isa, void *context)
@@ -795,6 +796,38 @@ static void positions_without_taps_hold_the_activated_bias(void **state)
     tear_down(&b);
 }
 
+/* z is kept as it would be without an activation, whatever makes it, and changes no y. */
+static void check_kept_z(const char *isa, void *context)
+{
+    (void)isa;
+    (void)context;
+    for (size_t i = 0; i < sizeof few / sizeof *few; i++)
+        for (int d = 0; d < 4; d++) {
+            convt_config cfg = few[i];
+            cfg.data_format = d / 2 ? CONVT_CHANNELS_FIRST : CONVT_CHANNELS_LAST;
+            struct bench linear = set_up(&cfg, 2, i);
+            cfg.activation.kind = d % 2 ? CONVT_TANH : CONVT_LINEAR;
+            struct bench b = set_up(&cfg, 2, i);
+            run(&linear);
+            run(&b);
+            const convt_view z = values_new(cfg.dtype, b.y.n, b.y.h, b.y.w, b.y.c),
+                             y = values_new(cfg.dtype, b.y.n, b.y.h, b.y.w, b.y.c);
+            assert_int_equal(convt_forward_z(b.layer, convt_read(b.x), z, y), CONVT_OK);
+            assert_same_bits(z.data, linear.y.data, bytes(z));
+            assert_same_bits(y.data, b.y.data, bytes(y));
+            values_free(z);
+            values_free(y);
+            tear_down(&linear);
+            tear_down(&b);
+        }
+}
+
+static void z_may_be_kept(void **state)
+{
+    (void)state;
+    for_each_isa(check_kept_z, NULL);
+}
+
 static void dx_may_be_left_out(void **state)
 {
     (void)state;
@@ -987,6 +1020,7 @@ int main(void)
         cmocka_unit_test(passes_are_adjoint),
         cmocka_unit_test(an_empty_batch_gives_empty_outputs_and_zero_gradients),
         cmocka_unit_test(positions_without_taps_hold_the_activated_bias),
+        cmocka_unit_test(z_may_be_kept),
         cmocka_unit_test(dx_may_be_left_out),
         cmocka_unit_test(x_may_be_left_out_where_dx_alone_is_wanted),
         cmocka_unit_test(x_is_needed_for_weights_and_for_z),
