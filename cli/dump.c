@@ -1,5 +1,5 @@
 /*
- * JSON for --json; see dump.h.
+ * JSON of the command; see dump.h.
  */
 #include "dump.h"
 
@@ -19,6 +19,17 @@ json_t *json_with(json_t *object, const char *key, json_t *value)
 {
     if (json_object_set_new(object, key, value) == 0) return object;
     json_decref(object);
+    return NULL;
+}
+
+json_t *json_read(const char *text)
+{
+    json_t *value = text ? json_loads(text, 0, NULL) : NULL,
+           *again = value ? json_loads(text, 0, NULL) : NULL;
+    const bool same = json_equal(value, again);
+    json_decref(again);
+    if (same) return value;
+    json_decref(value);
     return NULL;
 }
 

@@ -7,7 +7,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +17,7 @@
 
 #include "cli.h"
 #include "data.h"
+#include "dump.h"
 
 static const char settings_member[] = "settings.json", digest_name[] = "digest";
 
@@ -225,7 +225,7 @@ static char *settings_text(const run_settings *settings)
 static bool settings_parse(const char *text, const char *const names[], int count,
                            run_settings *settings)
 {
-    json_t *root = text ? json_loads(text, 0, NULL) : NULL;
+    json_t *root = json_read(text);
     bool good = json_is_object(root);
     for (int i = 0; i < count && good; i++) {
         const char *value = json_string_value(json_object_get(root, names[i]));

@@ -55,6 +55,11 @@ convt_status convti_json_unknown_key(const convti_place *place, const char *clas
  * NULL where that is NULL, or memory is out. */
 json_t *convti_json_serialized(const char *module, const char *class_name, json_t *config);
 
+/* json_loadb, but NULL and errno ENOMEM wherever memory was out, and errno another where a letter is wrong, of which jansson
+ * says the same. Of a string that it finds no room for it leaves out a letter, says nothing and goes on (2.14): so text is
+ * read twice, and only what is the same both times is what it says. */
+json_t *convti_json_load(const char *text, size_t length, size_t flags, json_error_t *error);
+
 /* An array with one more element, an object with one more member (both taken over). NULL where one of the two
  * is NULL or memory is out, and nothing is left of either: a value that is made in steps is whole or NULL. */
 json_t *convti_json_and(json_t *array, json_t *value);

@@ -131,6 +131,20 @@ convt_status convti_json_check_registered(const convti_place *place, const char 
                               name, shown.text);
 }
 
+json_t *convti_json_load(const char *text, size_t length, size_t flags, json_error_t *error)
+{
+    errno = 0;
+    json_t *value = json_loadb(text, length, flags, error);
+    if (!value) return NULL;
+    json_t *again = json_loadb(text, length, flags, error);
+    const bool same = json_equal(value, again);
+    json_decref(again);
+    if (same) return value;
+    json_decref(value);
+    errno = ENOMEM;
+    return NULL;
+}
+
 /* A tree of jansson's may take 44 times its text, so text is not taken beyond a size that no config of
  * layers comes near. */
 enum { LONGEST_TEXT = 4 << 20 };
@@ -143,8 +157,7 @@ convt_status convti_json_parse(const char *text, const char *name, json_t **root
     if (length > LONGEST_TEXT)
         return convti_fail(err, CONVT_BAD_FORMAT, name, "holds %zu bytes of JSON, more than %d",
                            length, LONGEST_TEXT);
-    errno = 0; /* jansson says of memory what it says of a wrong letter */
-    *root = json_loads(text, 0, &error);
+    *root = convti_json_load(text, length, 0, &error);
     if (*root) return CONVT_OK;
     if (errno == ENOMEM)
         return convti_fail(err, CONVT_NO_MEMORY, name, "there is no memory for %zu bytes of JSON",

@@ -5,9 +5,11 @@
  */
 #include "header.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "file.h"
 #include "json.h"
 #include "status.h"
 
@@ -95,8 +97,11 @@ static convt_status read_string(text *t, json_t **string)
     text before = *t;
     const convt_status status = skip_string(t);
     if (status) return status;
-    *string = json_loadb(before.at, (size_t)(t->at - before.at), JSON_DECODE_ANY, &ignored);
-    return *string ? CONVT_OK : not_understood(&before, "string");
+    const size_t length = (size_t)(t->at - before.at);
+    *string = convti_json_load(before.at, length, JSON_DECODE_ANY, &ignored);
+    if (*string) return CONVT_OK;
+    return errno == ENOMEM ? convti_no_memory(t->err, t->name, length)
+                           : not_understood(&before, "string");
 }
 
 static convt_status read_number(text *t, uint64_t *number)
