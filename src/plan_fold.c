@@ -52,6 +52,16 @@ static double fold_cost(const struct fold_plan *p, const struct geometry *g,
     return FOLD_RATE * (pixels * products + folds) + moved;
 }
 
+/* Whether scratch stays small, whatever sizes are: the ring, a target row, pixels of x that are transposed. */
+static bool fits(const struct fold_plan *p, int64_t size)
+{
+    const double row = (double)(p->w.in + p->blocks) * (double)p->pitch,
+                 line = (double)(p->positions + 1) * (double)p->block,
+                 staged = p->channels_first ? GEMM_MAX_ROWS * (double)p->channels : 0;
+    const double most = RING_BYTES / (double)size;
+    return (double)p->ring * row <= most && line <= most && staged <= most;
+}
+
 static void plan_scratch(struct fold_plan *p, const struct tile_sizes *tiles, size_t real_size)
 {
     const int64_t staged = STAGED_BYTES / (int64_t)real_size / p->channels;
@@ -98,8 +108,7 @@ void convti_plan_fold(struct fold_plan *p, const struct geometry *g, const struc
     p->ring = p->reach + p->group;
     p->first = w->crop / w->stride;
     p->positions = (w->crop + w->out - 1) / w->stride + 1 - p->first;
-    const double row = (double)(w->in + p->blocks) * (double)p->pitch * (double)size;
-    p->possible = p->blocks <= FOLD_MAX_BLOCKS && (double)p->ring * row <= RING_BYTES;
+    p->possible = p->blocks <= FOLD_MAX_BLOCKS && fits(p, size);
     if (!p->possible) return;
     p->cost = fold_cost(p, g, tiles);
     plan_scratch(p, tiles, real_size);
