@@ -133,9 +133,9 @@ static void explain_fold(struct page *page, const struct convt_layer *l)
     const int64_t items = c.image_cuts * c.bands, vectors = p->panel / tiles->lanes;
     say(page,
         "forward: a matrix product with the filters of all taps in vector lanes, because filters "
-        "are "
-        "few and channels many, then folded: each output adds up what its taps made; tiles of %d "
-        "pixels x %lld vectors, weights in %lld panel%s of %lld of %lld columns; %lld source row%s "
+        "are few and channels many, then folded: each output adds up what its taps made; tiles of "
+        "%d pixels x %lld vectors, weights in %lld panel%s of %lld of %lld columns; %lld source "
+        "row%s "
         "multiplied at once, %lld kept; work of a full batch in %lld item%s of %lld image%s x %lld "
         "rows%s\n",
         tiles->gemm_rows[vectors], (long long)vectors, (long long)p->panels, plural(p->panels),

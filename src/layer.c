@@ -1,9 +1,9 @@
 /*
  * The life of a layer: plan, one arena, parameters, and the checks in front of every pass.
  *
- * The arena holds, in this order: the layer, parameters and gradients, packed weights (their sizes
- * never change), then what depends on batch and spatial size: tap classes, dz, partial sums,
- * scratch of every thread.
+ * The arena holds, in this order: the layer, parameters and gradients, whose sizes never change; packed
+ * weights, whose sizes follow from the formulation; then what depends on batch and spatial size: tap
+ * classes, dz, partial sums, scratch of every thread.
  */
 #include "layer.h"
 
@@ -21,7 +21,6 @@
 struct layout {
     convti_size size;
     size_t kernel, bias, dkernel, dbias, dw, packed_forward, packed_backward, packed_bias;
-    size_t variable;
     size_t classes[4], slots[4];
     size_t dz, dy_copy, dw_parts, db_parts;
     size_t scratch, scratch_stride;
@@ -70,7 +69,6 @@ static void lay_fixed(struct layout *at, const struct convt_layer *l)
     at->packed_backward = convti_size_add(&at->size, train ? l->backward.packed : 0, real);
     at->packed_bias =
         convti_size_add(&at->size, bias ? l->forward.panels * l->forward.panel : 0, real);
-    at->variable = at->size.bytes;
 }
 
 static void lay_plans(struct layout *at, const struct geometry *g)
@@ -167,19 +165,32 @@ static convt_status lay_out(struct layout *at, const struct convt_layer *l, conv
     return CONVT_OK;
 }
 
+/* What lies elsewhere than before has to be packed anew. */
+static void place_packed(struct convt_layer *l, const struct layout *at)
+{
+    const convti_arena *a = &l->room;
+    void *forward = convti_arena_at(a, at->packed_forward),
+         *backward = l->cfg.inference ? NULL : convti_arena_at(a, at->packed_backward),
+         *bias = l->cfg.no_bias ? NULL : convti_arena_at(a, at->packed_bias);
+    if (forward != l->packed_forward || bias != l->packed_bias) l->packed_forward_version = 0;
+    if (backward != l->packed_backward) l->packed_backward_version = 0;
+    l->packed_forward = forward;
+    l->packed_backward = backward;
+    l->packed_bias = bias;
+}
+
 static void place_fixed(struct convt_layer *l, const struct layout *at)
 {
     const convti_arena *a = &l->room;
-    bool train = !l->cfg.inference, bias = !l->cfg.no_bias, gradients = convti_has_gradients(l);
+    bool bias = !l->cfg.no_bias, gradients = convti_has_gradients(l);
     l->kernel = convti_arena_at(a, at->kernel);
     l->bias = bias ? convti_arena_at(a, at->bias) : NULL;
     l->dkernel = gradients ? convti_arena_at(a, at->dkernel) : NULL;
     l->dbias = gradients && bias ? convti_arena_at(a, at->dbias) : NULL;
     l->dw = l->geometry.turned ? convti_arena_at(a, at->dw) : l->dkernel;
-    l->packed_forward = convti_arena_at(a, at->packed_forward);
-    l->packed_backward = train ? convti_arena_at(a, at->packed_backward) : NULL;
-    l->packed_bias = bias ? convti_arena_at(a, at->packed_bias) : NULL;
+    l->packed_forward = l->packed_backward = l->packed_bias = NULL; /* nothing is packed there */
     l->packed_forward_version = l->packed_backward_version = 0;
+    place_packed(l, at);
 }
 
 static void place_variable(struct convt_layer *l, const struct layout *at)
@@ -370,6 +381,7 @@ static void move_in(struct convt_layer *layer, const struct convt_layer *planned
     layer->backward = planned->backward;
     layer->outer = planned->outer;
     layer->sweep = planned->sweep;
+    place_packed(layer, at);
     place_variable(layer, at);
 }
 

@@ -46,8 +46,7 @@ struct convt_layer {
     void *packed_forward, *packed_backward;
     void *packed_bias; /* with zeros up to whole panels */
 
-    /* offset of what depends on the batch and the spatial size: from the plans' arrays on */
-    size_t variable;
+    /* what depends on the batch and the spatial size */
     void *dz;      /* NULL where dz is dy itself */
     void *dy_copy; /* NULL but for a custom activity regularizer, which adds to it */
     void *dw_parts;

@@ -183,10 +183,9 @@ struct fold_plan {
     int64_t columns, panel, panels, pitch; /* in all, of a panel; elements of a pixel's product */
     int64_t packed, block_k;               /* elements of all panels; k of one at a time */
     int64_t block, blocks, last; /* elements of a block, blocks of a window, elements of its last */
-    int64_t reach, group,
-        ring;      /* source rows of a target row, multiplied at once, that the ring holds */
-    int64_t chunk; /* pixels whose offsets are listed at once */
-    int64_t first, positions;                            /* blocks of a target row */
+    int64_t reach, group, ring;  /* source rows of a target row, multiplied at once, in the ring */
+    int64_t chunk;               /* pixels whose offsets are listed at once */
+    int64_t first, positions;    /* blocks of a target row */
     size_t to, product, line, bias, taps, staged, bytes; /* of a thread's scratch, for any batch */
     int64_t cut_for; /* the batch that cuts are for; 0: none yet */
     struct fold_cuts cuts;

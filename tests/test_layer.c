@@ -579,6 +579,51 @@ static void a_reshape_to_other_phases_packs_anew(void **state)
     }
 }
 
+/* y and dx of some x. */
+static void run_both(convt_layer *layer, const convt_config *cfg, convt_view *y, convt_view *dx)
+{
+    const convt_shape in = convt_layer_config(layer)->input, out = convt_layer_output(layer);
+    const convt_view x = values_new(cfg->dtype, 1, in.h, in.w, in.c);
+    *y = values_new(cfg->dtype, 1, out.h, out.w, out.c);
+    *dx = values_new(cfg->dtype, 1, in.h, in.w, in.c);
+    values_random(x, 9, -1, 1);
+    assert_int_equal(convt_forward(layer, convt_read(x), *y), CONVT_OK);
+    assert_int_equal(convt_backward(layer, convt_read(x), convt_read(*y), convt_read(*y), *dx),
+                     CONVT_OK);
+    values_free(x);
+}
+
+/* Weights packed for another formulation take more room, and what was packed behind them moves. */
+static void a_reshape_to_another_formulation_moves_what_is_packed(void **state)
+{
+    (void)state;
+    convt_config cfg = {.input = {1, 1, 500},
+                        .max_batch = 5000, /* room for more than what comes */
+                        .filters = 20,
+                        .kernel_size = {3, 3},
+                        .activation = {CONVT_TANH},
+                        .seed = 4};
+    convt_layer *layer, *fresh;
+    convt_view y, dx, want, want_dx;
+    assert_int_equal(convt_layer_create(&layer, &cfg, NULL), CONVT_OK);
+    run_both(layer, &cfg, &y, &dx);
+    values_free(y), values_free(dx);
+    cfg.max_batch = 1;
+    for (int64_t side = 9; side > 0; side -= 4) {
+        cfg.input.h = side, cfg.input.w = 1 + side / 5;
+        assert_int_equal(convt_layer_create(&fresh, &cfg, NULL), CONVT_OK);
+        assert_int_equal(convt_layer_reshape(layer, 1, cfg.input.h, cfg.input.w), CONVT_OK);
+        run_both(layer, &cfg, &y, &dx);
+        run_both(fresh, &cfg, &want, &want_dx);
+        assert_same_bits(y.data, want.data, (size_t)values_count(convt_read(y)) * sizeof(float));
+        assert_same_bits(dx.data, want_dx.data,
+                         (size_t)values_count(convt_read(dx)) * sizeof(float));
+        values_free(y), values_free(dx), values_free(want), values_free(want_dx);
+        convt_layer_destroy(fresh);
+    }
+    convt_layer_destroy(layer);
+}
+
 static void what_a_layer_explains_fits_where_it_is_written(void **state)
 {
     (void)state;
@@ -738,6 +783,7 @@ int main(void)
         cmocka_unit_test(a_reshaped_layer_computes_what_a_fresh_one_does),
         cmocka_unit_test(a_reshape_to_other_phases_packs_anew),
         cmocka_unit_test(a_reshape_that_fails_changes_nothing),
+        cmocka_unit_test(a_reshape_to_another_formulation_moves_what_is_packed),
         cmocka_unit_test(what_a_layer_explains_fits_where_it_is_written),
         cmocka_unit_test(a_layer_explains_where_its_kernel_is_not_keras_own),
         cmocka_unit_test(a_layer_explains_every_formulation),
